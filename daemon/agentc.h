@@ -1,0 +1,50 @@
+/*
+ * agentc.h - a connection to a sandbox's agent: frames of agent/protocol.md.
+ * Every byte that comes is an attack: limits are hard, a frame that breaks
+ * them, a reply nobody asked for or a descriptor ends the connection.
+ */
+#ifndef DAEMON_AGENTC_H
+#define DAEMON_AGENTC_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+#include "lib/err.h"
+
+struct agentc;
+
+/* One call's end. result is borrowed, NULL with e set on failure. bin is the
+ * binary message that came with it, or NULL. */
+typedef void agent_done(void *arg, const json_t *result, const void *bin,
+    size_t bin_len, const struct err *e);
+
+struct agentc_ops {
+	/* A notification; params borrowed. May be NULL: then ignored. */
+	void (*notify)(void *arg, const char *method, const json_t *params);
+	/* The connection ended; called once, all calls failed before it. */
+	void (*lost)(void *arg, const struct err *e);
+};
+
+/* Connects to the socket at path without blocking. */
+struct agentc *agentc_new(uv_loop_t *loop, const char *path,
+    const struct agentc_ops *ops, void *arg, struct err *e);
+/* Ends it; pending calls end with ECANCELED before this returns. lost is not
+ * called. NULL is fine. */
+void agentc_free(struct agentc *a);
+
+/*
+ * Calls a method. params is stolen (may be NULL). bin may be NULL. fds are
+ * duplicated into the message, still the caller's. timeout_ms 0: none.
+ * done NULL sends a notification.
+ */
+void agentc_call(struct agentc *a, const char *method, json_t *params,
+    const void *bin, size_t bin_len, const int *fds, size_t nfds,
+    int64_t timeout_ms, agent_done *done, void *arg);
+/* Forgets the calls with this arg: their done is not called any more. */
+void agentc_forget(struct agentc *a, void *arg);
+/* Bytes not yet taken by the kernel, for flow control. */
+size_t agentc_queued(const struct agentc *a);
+
+#endif

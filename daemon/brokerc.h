@@ -1,0 +1,31 @@
+/*
+ * brokerc.h - the front's client of the broker's workers: requests are
+ * queued and given to whichever worker is free, so answers may come in any
+ * order. Requests for one id never overlap: the next waits for the one before.
+ */
+#ifndef DAEMON_BROKERC_H
+#define DAEMON_BROKERC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+#include "daemon/brokerproto.h"
+
+struct brokerc;
+
+/* fds are the callee's to close or keep. rep is NULL when the broker is gone
+ * (the front is about to end). For BROKER_LIST it is called for each packet. */
+typedef void broker_done(void *arg, const struct broker_rep *rep,
+    const int *fds, size_t nfds);
+
+/* socks: n connected SOCK_SEQPACKET descriptors, now owned. gone is called
+ * once when any of them ends. */
+struct brokerc *brokerc_new(uv_loop_t *loop, const int *socks, size_t n,
+    void (*gone)(void *arg), void *arg);
+void brokerc_free(struct brokerc *b);
+/* Copies req. done may be NULL. Urgent ones go before what is queued. */
+void brokerc_ask(struct brokerc *b, const struct broker_req *req, bool urgent,
+    broker_done *done, void *arg);
+
+#endif

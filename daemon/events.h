@@ -1,0 +1,47 @@
+/*
+ * events.h - what happened, numbered: DATA_DIR/events holds the lines of
+ * /sbx/events (SEQ TIME NAME EVENT [k=v...]); it restarts from size 0 at
+ * 16 MiB. Sequence numbers go on after a restart. A ring of the last 10,000
+ * serves /events and /events/history.
+ */
+#ifndef DAEMON_EVENTS_H
+#define DAEMON_EVENTS_H
+
+#include <jansson.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "daemon/front.h"
+
+struct event {
+	uint64_t seq;
+	int64_t time_ms;
+	char id[RT_ID_MAX];
+	char owner[SB_IDENTITY_MAX];
+	uid_t uid;
+	char *line; /* as in /sbx/events, with its newline */
+	json_t *wire; /* Event object for HTTP, or NULL: not a wire event */
+};
+
+struct subscriber {
+	TAILQ_ENTRY(subscriber) link;
+	void (*event)(struct subscriber *s, const struct event *ev);
+	void *arg;
+};
+
+int events_open(struct front *f, struct events **ret, struct err *e);
+void events_close(struct events *ev);
+/* kind: "created", "started", ...; fields: " job=1 exit=0" or "". */
+void event_add(struct front *f, const struct sandbox *sb, const char *kind,
+    const char *fields);
+void events_subscribe(struct front *f, struct subscriber *s);
+void events_unsubscribe(struct front *f, struct subscriber *s);
+/* The ring, oldest first; NULL at the end. after 0: all. */
+const struct event *event_after(struct front *f, uint64_t after);
+uint64_t event_last(struct front *f);
+/* The file as this caller sees it; NULL caller or all: all of it. */
+ssize_t events_read(struct front *f, const struct caller *c, uint64_t off,
+    void *p, size_t n);
+uint64_t events_size(struct front *f, const struct caller *c);
+
+#endif

@@ -1,0 +1,123 @@
+/*
+ * jobs.h - jobs of a sandbox as the front sees them.
+ *
+ * The front makes the pipes (outputs mode 0622, stdin 0644), gives the agent
+ * its ends and a copy of ours, reads ours into the spool
+ * (DATA_DIR/sandboxes/ID/spool/N.data: both streams as they arrived, at most
+ * limits.job_output bytes, then one marker line; N.idx: whose bytes they are;
+ * N.status once it ended) and to every follower. A job ends when its first
+ * process has exited and what was in the pipes then was read. What comes
+ * later goes to the sandbox's log (spool/log), as all output does.
+ */
+#ifndef DAEMON_JOBS_H
+#define DAEMON_JOBS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "daemon/front.h"
+
+#define JOB_SCRIPT_MAX (1u << 20)
+
+enum job_stream { JOB_STDOUT, JOB_STDERR, JOB_BOTH };
+
+enum job_state {
+	JOB_QUEUED,  /* the sandbox is not running yet */
+	JOB_RUNNING, /* or being started */
+	JOB_ENDED,
+};
+
+struct follower {
+	TAILQ_ENTRY(follower) link;
+	struct job *job; /* NULL when not following */
+	/* Bytes as they arrive, kept or not. May be NULL. */
+	void (*output)(struct follower *fo, enum job_stream s, const void *p,
+	    size_t n);
+	/* The kept output grew (JOB_BOTH size). May be NULL. */
+	void (*grew)(struct follower *fo);
+	/* Called once; the job is still there. Not following any more. */
+	void (*ended)(struct follower *fo);
+	void *arg;
+};
+
+struct job {
+	TAILQ_ENTRY(job) link;
+	struct sandbox *sb; /* borrowed */
+	int number;
+	enum job_state state;
+	bool session;   /* not the newest for exec readers */
+	char *cmd;      /* the script, NUL-terminated copy */
+	size_t cmd_len;
+	pid_t pid;      /* inside */
+	int code;       /* exit status, -1 killed by signal */
+	int signal;     /* 0, or what killed it */
+	bool timed_out; /* killed by its timeout */
+	bool truncated; /* more came than was kept */
+	bool failed;    /* never ran; reason says why (code 126 or 127) */
+	char reason[256];
+	int64_t started_ms, ended_ms; /* real time */
+	int64_t usec;   /* how long it ran */
+	uint64_t cpu_usec;
+	uint64_t size[3]; /* kept bytes of stdout, stderr, both */
+	/* the rest is jobs.c's */
+	struct job_priv *priv;
+};
+
+struct job_args {
+	const void *script;
+	size_t len;
+	const json_t *env; /* object of strings, or NULL */
+	const char *cwd;   /* NULL: /root */
+	const void *stdin_data; /* NULL: /dev/null */
+	size_t stdin_len;
+	int64_t timeout_ms; /* 0: the sandbox's timeout */
+	bool session;
+};
+
+/*
+ * Starts a job, or queues it while the sandbox is creating or starting.
+ * EHOSTDOWN when it is neither running nor on its way; EINVAL, E2BIG.
+ * An empty script is EINVAL. A start that fails later ends the job with code
+ * 127 (no sh) or 126, reason set, and the sentence as its stderr output.
+ */
+int job_start(struct sandbox *sb, const struct job_args *a, struct job **ret,
+    struct err *e);
+/* ESRCH when it has ended. To its process group. */
+int job_signal(struct job *job, int sig, struct err *e);
+/* Kills and forgets; its files are deleted. */
+void job_forget(struct job *job);
+/* number 0: the newest; -1: the last of all. NULL: none. */
+struct job *job_find(struct sandbox *sb, int number);
+
+/* What is kept: bytes read at off, 0 at its end, -errno. */
+ssize_t job_read(struct job *job, enum job_stream s, uint64_t off, void *p,
+    size_t n);
+/* A new read-only descriptor of the kept output of both streams, or -errno.
+ * Its size is job->size[JOB_BOTH]. */
+int job_open(struct job *job);
+
+/* Follows from now on; an ended job calls ended before it returns. */
+void job_follow(struct job *job, struct follower *fo);
+void job_unfollow(struct follower *fo);
+
+/* As shells say it: 128+N for a signal. */
+int job_exit_status(const struct job *job);
+int jobs_running(const struct sandbox *sb);
+
+/* The sandbox's log. */
+ssize_t sandbox_log_read(struct sandbox *sb, uint64_t off, void *p, size_t n);
+uint64_t sandbox_log_size(struct sandbox *sb);
+
+/*** For front.c ***/
+
+/* The sandbox is up: queued jobs start. */
+void jobs_run(struct sandbox *sb);
+/* It is down or gone: running jobs end with SIGKILL, queued ones fail. */
+void jobs_down(struct sandbox *sb);
+/* After a restart: loads the spool's jobs; those the agent lists go on. */
+int jobs_load(struct sandbox *sb, struct err *e);
+void jobs_free(struct sandbox *sb);
+
+#endif

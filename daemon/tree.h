@@ -1,0 +1,21 @@
+/*
+ * tree.h - the server of files.sock: what sbxfs asks (agent/protocol.md).
+ */
+#ifndef DAEMON_TREE_H
+#define DAEMON_TREE_H
+
+#include "daemon/front.h"
+#include "daemon/jobs.h"
+
+/* fd: listening Unix socket, owned. */
+int tree_new(struct front *f, int fd, struct tree_server **ret, struct err *e);
+void tree_free(struct tree_server *t);
+
+/*** Notifications to all clients; called by front.c, events.c, jobs.c ***/
+void tree_sandbox(struct front *f, const struct sandbox *sb);
+void tree_gone(struct front *f, const struct sandbox *sb);
+void tree_job_end(struct front *f, const struct job *job);
+void tree_event(struct front *f);
+void tree_profiles(struct front *f);
+
+#endif

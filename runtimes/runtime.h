@@ -1,0 +1,132 @@
+/*
+ * runtime.h - the seam between the broker and what makes instances.
+ *
+ * A runtime is one const struct of functions, called by a broker worker:
+ * root, one thread, blocking straight-line code, several workers at once in
+ * several processes. What an id means is known from the runtime's own records
+ * in RUN_DIR/instances/ID, never from the caller. All functions return 0, or
+ * -1 and a filled struct err.
+ */
+#ifndef RUNTIMES_RUNTIME_H
+#define RUNTIMES_RUNTIME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/buf.h"
+#include "lib/err.h"
+
+#define RT_ID_MAX 64   /* "sbx-", a node id of 23 and "-", 32 digits, NUL */
+#define RT_NAME_MAX 64 /* host names, images, profiles; NUL included */
+#define RT_TREES_MAX 8
+
+/* All 0 means no limit. */
+struct rt_limits {
+	int64_t memory_bytes;
+	int64_t cpu_milli; /* thousandths of a core */
+	int64_t pids;
+	int64_t storage_bytes; /* of the writable layer; fixed at create */
+};
+
+/* What a root filesystem starts from; strings are owned by the config. */
+struct rt_image {
+	const char *name;
+	const char *kind; /* "host", "dir" or "tar" */
+	const char *path; /* of the directory or the archive; NULL for host */
+};
+
+/* Where a runtime works and what it may use; one for the life of a broker. */
+struct rt_env {
+	const char *run_dir;    /* sockets, instances/, ids/, mnt */
+	const char *data_dir;   /* sandboxes/, layers/, images/ */
+	const char *cgroup;     /* our directory's name under each hierarchy */
+	const char *agent_path; /* the program sbx-agent */
+	int64_t id_first;       /* first host id of the ranges */
+	int64_t id_count;       /* ids there: id_count / 65536 ranges */
+	uid_t front_uid;        /* who may connect to agents' sockets */
+	gid_t front_gid;
+};
+
+struct rt_spec {
+	const char *id;
+	const char *hostname;
+	const struct rt_image *image;
+	struct rt_limits limits;
+};
+
+enum rt_state {
+	RT_DOWN, /* disk only */
+	RT_UP,   /* its process 1 lives */
+	RT_DEAD, /* was up, its process 1 is gone; stop makes it RT_DOWN */
+};
+
+struct rt_info {
+	char id[RT_ID_MAX];
+	enum rt_state state;
+	pid_t pid;        /* of the agent, on the host; 0 when not up */
+	uint32_t id_base; /* host id of the sandbox's root */
+	uint32_t run;     /* counts starts and stops */
+};
+
+struct rt_stats {
+	uint64_t cpu_usec;
+	uint64_t memory_bytes, memory_peak, memory_limit;
+	uint64_t pids, pids_limit;
+	uint64_t io_rbytes, io_wbytes;
+	uint64_t net_rx, net_tx;
+	uint64_t disk_bytes, disk_limit;
+};
+
+struct rt_tree {
+	char prefix[32]; /* "/", "/tmp", "/usr" */
+	bool readonly;
+	int fd; /* directory; the caller closes */
+};
+
+struct runtime {
+	const char *name;
+
+	/* What the host offers, a line each, for --check. -1: cannot run. */
+	int (*probe)(const struct rt_env *env, struct buf *report,
+	    struct err *e);
+	/*
+	 * Once in the broker before the workers fork: directories, the pinned
+	 * mount namespace, which it enters, the filter, the built-in image.
+	 */
+	int (*init)(const struct rt_env *env, struct err *e);
+	/* Makes the disk and starts process 1; its socket listens on return.
+	 * What fails leaves nothing behind. */
+	int (*create)(const struct rt_spec *spec, struct rt_info *ret,
+	    struct err *e);
+	/* Sets the host name (may be NULL) and the limits of a live one. */
+	int (*claim)(const char *id, const char *hostname,
+	    const struct rt_limits *limits, struct err *e);
+	int (*start)(const char *id, struct rt_info *ret, struct err *e);
+	/* Kills everything inside; the disk stays. Idempotent. */
+	int (*stop)(const char *id, struct rt_info *ret, struct err *e);
+	/* Kills, unmounts, deletes; what is already gone is no error. */
+	int (*destroy)(const char *id, struct err *e);
+	int (*freeze)(const char *id, bool on, struct err *e);
+	int (*stats)(const char *id, struct rt_stats *ret, struct err *e);
+	/* Directories for sbxfs; *n in: room, out: how many. */
+	int (*trees)(const char *id, struct rt_tree *ret, size_t *n,
+	    struct err *e);
+	/*
+	 * Reopens the agent's descriptor fdnum after a restart of the front:
+	 * a pipe with this inode number, opened for reading or writing.
+	 */
+	int (*stream)(const char *id, int fdnum, uint64_t ino, bool writing,
+	    int *ret_fd, struct err *e);
+	/* The agent on the disk of one that is down, for files only; it ends
+	 * when its last connection has been closed for 10 s, or at start. */
+	int (*files)(const char *id, struct err *e);
+	/* All records, calling each; ends early when each returns non-zero. */
+	int (*list)(int (*each)(const struct rt_info *, void *), void *arg,
+	    struct err *e);
+};
+
+extern const struct runtime runtime_native;
+
+#endif
