@@ -1,0 +1,32 @@
+/*
+ * frontboot.h - from root to nobody: what happens in the front's process
+ * before front_main. Its filter is in frontboot.c.
+ */
+#ifndef DAEMON_FRONTBOOT_H
+#define DAEMON_FRONTBOOT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "daemon/config.h"
+#include "lib/err.h"
+
+/* Descriptors of a front at its start: 0, 1, 2, this pipe, the workers. */
+#define FRONT_READY_FD 3
+#define FRONT_WORKER_FD 4
+
+/* Whom the front runs as: server.user and server.group, looked up. */
+struct front_ids {
+	uid_t uid;
+	gid_t gid;
+	gid_t group; /* of the sockets */
+};
+
+/* Started without root: ours, whatever the configuration says. */
+int front_ids_find(
+    const struct config *cfg, struct front_ids *ret, struct err *e);
+
+/* The whole life of the process; the exit status. path as config_load. */
+int frontboot_run(const char *path, size_t nworkers);
+
+#endif
