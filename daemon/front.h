@@ -21,12 +21,12 @@
 #include "lib/err.h"
 #include "runtimes/runtime.h"
 
-#define SB_NAME_MAX 64     /* 63 and NUL */
+#define SB_NAME_MAX 64 /* 63 and NUL */
 #define SB_IDENTITY_MAX 128
 #define SB_LABELS_MAX 64
 #define SB_ENV_BYTES_MAX (256 << 10)
 
-struct agentc;  /* agentc.h: control connection to one agent */
+struct agentc;	/* agentc.h: control connection to one agent */
 struct brokerc; /* brokerc.h: the client of the broker's workers */
 struct store;
 struct events;
@@ -51,10 +51,10 @@ extern const char *const sb_state_names[SB_STATES];
 
 /* On whose behalf something is asked. */
 struct caller {
-	bool all;         /* sees every sandbox: root, or TCP without identity */
-	uid_t uid;        /* (uid_t)-1: not a local user */
+	bool all;  /* sees every sandbox: root, or TCP without identity */
+	uid_t uid; /* (uid_t)-1: not a local user */
 	gid_t gid;
-	pid_t pid;        /* 0 unknown; for /sbx/errors */
+	pid_t pid;			/* 0 unknown; for /sbx/errors */
 	char identity[SB_IDENTITY_MAX]; /* "uid:N", a name, or "-" */
 };
 
@@ -68,41 +68,52 @@ struct sandbox {
 	char id[RT_ID_MAX];
 	char name[SB_NAME_MAX]; /* "" none; a destroyed one's is free */
 	enum sb_state state;
-	char reason[256];       /* why state is error; "" otherwise */
+	char reason[256]; /* why state is error; "" otherwise */
 	char owner[SB_IDENTITY_MAX];
-	uid_t uid;              /* of the directory; owner's, or chown'ed */
+	uid_t uid; /* of the directory; owner's, or chown'ed */
 	gid_t gid;
-	mode_t mode;            /* of the directory: 0700 */
-	json_t *modes;          /* {"exec":[mode,uid,gid]}: control files */
+	mode_t mode;   /* of the directory: 0700 */
+	json_t *modes; /* {"exec":[mode,uid,gid]}: control files */
 	char profile[RT_NAME_MAX];
 	char image[RT_NAME_MAX];
 	char runtime[16];
 	char network[16];
 	struct rt_limits limits;
-	int64_t timeout_s;      /* of one job, 0 none */
-	int64_t ttl_s;          /* -1 none */
-	int64_t idle_s;         /* 0 none */
+	int64_t timeout_s; /* of one job, 0 none */
+	int64_t ttl_s;	   /* -1 none */
+	int64_t idle_s;	   /* 0 none */
 	bool protect;
-	bool held;              /* lives as long as a handle of /sbx/new */
-	bool warm;              /* came from the pool */
-	bool used;              /* somebody named it since its creation */
-	json_t *labels;         /* object of strings, never NULL */
-	json_t *env;            /* object of strings, in order, never NULL */
-	int64_t created_ms;     /* real time */
-	int64_t env_ms;         /* last change of env, of settings: real time */
+	bool held;	    /* lives as long as a handle of /sbx/new */
+	bool warm;	    /* came from the pool */
+	bool used;	    /* somebody named it since its creation */
+	json_t *labels;	    /* object of strings, never NULL */
+	json_t *env;	    /* object of strings, in order, never NULL */
+	int64_t created_ms; /* real time */
+	int64_t env_ms;	    /* last change of env, of settings: real time */
 	int64_t ctl_ms;
-	int64_t changed_ms;     /* last change of anything status shows */
-	int next_job;           /* number of the next job, from 1 */
+	int64_t changed_ms; /* last change of anything status shows */
+	int next_job;	    /* number of the next job, from 1 */
 	/* in memory only */
-	int64_t started_ms;     /* real time of the last start, 0 down */
-	pid_t pid;              /* of the agent */
+	int64_t started_ms; /* real time of the last start, 0 down */
+	pid_t pid;	    /* of the agent */
 	uint32_t id_base;
 	uint32_t run;
-	struct agentc *agent;   /* NULL unless up */
-	struct job_list jobs;   /* in order of their numbers */
-	struct job *newest;     /* what exec readers get; NULL none */
-	int last_exit;          /* of the newest ended job, -1 none */
+	struct agentc *agent; /* NULL unless up */
+	struct job_list jobs; /* in order of their numbers */
+	struct job *newest;   /* what exec readers get; NULL none */
+	int last_exit;	      /* of the newest ended job, -1 none */
 	struct wait_list waits;
+	int64_t active_ms; /* last use, real time, for idle */
+	int applying;	   /* limits on their way to the broker */
+	/* below is front_impl.h's */
+	unsigned refs;
+	unsigned gen;		/* counts transitions: late answers are old */
+	bool adopted;		/* coming up after a restart: no event */
+	bool pooled;		/* ready and without an identity: no row */
+	bool http;		/* made over HTTP: the connect timeout counts */
+	bool keep_failed;	/* a failed create stays, in state error */
+	uv_timer_t *grace;	/* of a stop, or NULL */
+	int64_t grace_until_ms; /* real time */
 };
 
 TAILQ_HEAD(sandbox_list, sandbox);
@@ -119,8 +130,11 @@ struct front {
 	struct sandbox_list sandboxes;
 	size_t nsandboxes; /* not destroyed */
 	int64_t since_ms;  /* start of this front, real time */
-	gid_t group;       /* server.group, for what /sbx/ctl shows */
+	gid_t group;	   /* server.group, for what /sbx/ctl shows */
 	bool stopping;
+	unsigned reclaiming; /* destroyed, the broker has not answered */
+	int exit_status;
+	void *by_id, *by_name; /* tsearch trees of sandboxes' ids and names */
 	uint64_t creates_warm, creates_cold, destroys;
 };
 
@@ -130,8 +144,8 @@ int64_t now_real_ms(void);
 
 /* By id or name. NULL: none, or the caller may not see it (the same to it).
  * Marks it used. Destroyed ones are not found; husks in destroying are not. */
-struct sandbox *sandbox_find(struct front *f, const struct caller *c,
-    const char *id_or_name);
+struct sandbox *sandbox_find(
+    struct front *f, const struct caller *c, const char *id_or_name);
 struct sandbox *sandbox_by_id(struct front *f, const char *id);
 bool caller_owns(const struct caller *c, const struct sandbox *sb);
 /* EINVAL sentence for a name that cannot be one. */
@@ -148,8 +162,8 @@ struct wait {
 	void *arg;
 };
 
-/* Calls done at once when sb is in a settled state: running, paused,
- * stopped, error, destroyed. */
+/* Calls done at once when sb is in a settled state (running, paused, stopped,
+ * error, destroyed) and no limits are on their way to it. */
 void sandbox_wait(struct sandbox *sb, struct wait *w);
 /* No done any more. NULL-safe for one that is not waiting. */
 void wait_cancel(struct wait *w);
@@ -168,6 +182,9 @@ struct create_args {
 	const json_t *labels, *env;
 	bool http; /* ttl counts (default 0), the connect timeout too */
 	bool held;
+	/* mkdir was answered already: a create that fails later leaves the
+	 * sandbox in state error; otherwise it is gone once waits were told */
+	bool keep_failed;
 };
 void create_args_init(struct create_args *a);
 
@@ -182,18 +199,19 @@ int sandbox_pause(struct sandbox *sb, bool on, struct err *e);
 /*** Settings: checked, stored, announced ***/
 
 int sandbox_rename(struct sandbox *sb, const char *name, struct err *e);
-/* Each -1: unchanged. storage cannot change. Applied to a live one. */
-int sandbox_set_limits(struct sandbox *sb, const struct rt_limits *l,
-    struct err *e);
+/* Each -1: unchanged. storage cannot change. Sent to a live one: sandbox_wait
+ * tells when they hold, or why they could not be set (then the old ones do). */
+int sandbox_set_limits(
+    struct sandbox *sb, const struct rt_limits *l, struct err *e);
 int sandbox_set_label(struct sandbox *sb, const char *key, const char *value,
     struct err *e); /* value NULL removes */
 /* value NULL unsets; key NULL clears all. Goes to the agent as well. */
-int sandbox_set_env(struct sandbox *sb, const char *key, const char *value,
-    struct err *e);
+int sandbox_set_env(
+    struct sandbox *sb, const char *key, const char *value, struct err *e);
 int sandbox_replace_env(struct sandbox *sb, const json_t *env, struct err *e);
 int sandbox_chown(struct sandbox *sb, uid_t uid, gid_t gid, struct err *e);
-int sandbox_chmod(struct sandbox *sb, const char *file, mode_t mode,
-    uid_t uid, gid_t gid, struct err *e); /* file NULL: the directory */
+int sandbox_chmod(struct sandbox *sb, const char *file, mode_t mode, uid_t uid,
+    gid_t gid, struct err *e); /* file NULL: the directory */
 /* After a direct change of a stored field: row, ctl_ms, notification. */
 int sandbox_changed(struct sandbox *sb, struct err *e);
 

@@ -1,0 +1,344 @@
+#include "daemon/poolrun.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/agentc.h"
+#include "daemon/front_impl.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+
+/* How often the plan is made without a claim: rates decay, idle ones shrink. */
+#define TICK_MS 1000
+/* A ready one that does not answer a ping in this time is dead. */
+#define PING_MS 2000
+
+struct keeper {
+	TAILQ_ENTRY(keeper) link;
+	struct pool *pool; /* borrowed */
+	char profile[RT_NAME_MAX];
+	struct pool_profile plan;
+	struct sandbox_list ready;
+	struct sandbox_list starting;
+};
+
+struct pool {
+	struct front *f; /* borrowed */
+	TAILQ_HEAD(, keeper) keepers;
+	uv_timer_t tick;
+	int64_t health_at_ms;
+	bool stopped;
+};
+
+static int64_t
+now_ms(const struct pool *p)
+{
+	return (int64_t)uv_now(p->f->loop);
+}
+
+static struct keeper *
+keeper_of(const struct pool *p, const char *profile)
+{
+	struct keeper *k;
+
+	TAILQ_FOREACH (k, &p->keepers, link)
+		if (strcmp(k->profile, profile) == 0)
+			return k;
+	return NULL;
+}
+
+static void
+start_one(struct keeper *k)
+{
+	struct front *f = k->pool->f;
+	const struct profile *pr = config_profile(f->cfg, k->profile);
+	struct sandbox *sb;
+
+	if (pr == NULL)
+		return;
+	sb = sb_new(f, NULL);
+	sb->pooled = true;
+	sb->state = SB_CREATING;
+	str_copy(sb->profile, pr->name, sizeof(sb->profile));
+	str_copy(sb->image, pr->image, sizeof(sb->image));
+	sb->limits = pr->limits;
+	sb->created_ms =
+	    now_ms(k->pool); /* until the claim: how long it took */
+	TAILQ_INSERT_TAIL(&k->starting, sb, link);
+	k->plan.starting++;
+	life_create(sb);
+}
+
+static void
+end_ready(struct keeper *k, struct sandbox *sb)
+{
+	TAILQ_REMOVE(&k->ready, sb, link);
+	pool_lost(&k->plan);
+	life_reclaim(sb);
+}
+
+/* How many more instances all profiles may keep together. */
+static int64_t
+room(const struct pool *p)
+{
+	int64_t n = p->f->cfg->pool_max_warm;
+	const struct keeper *k;
+
+	TAILQ_FOREACH (k, &p->keepers, link)
+		n -= k->plan.ready + k->plan.starting;
+	return n > 0 ? n : 0;
+}
+
+/*
+ * Starts are given to the broker a few at a time, one less than it has
+ * workers, so that a claim always finds a free one.
+ */
+static int64_t
+slots(const struct pool *p)
+{
+	int64_t n = p->f->cfg->workers > 1 ? p->f->cfg->workers - 1 : 1;
+	const struct keeper *k;
+
+	TAILQ_FOREACH (k, &p->keepers, link)
+		n -= k->plan.starting;
+	return n > 0 ? n : 0;
+}
+
+static void
+carry_out(struct pool *p)
+{
+	struct keeper *k;
+	int64_t n, can;
+
+	if (p->stopped)
+		return;
+	TAILQ_FOREACH (k, &p->keepers, link) {
+		n = pool_plan(&k->plan, now_ms(p), room(p));
+		can = slots(p);
+		for (; n > 0 && can > 0; n--, can--)
+			start_one(k);
+		for (; n < 0 && !TAILQ_EMPTY(&k->ready); n++)
+			end_ready(k, TAILQ_FIRST(&k->ready));
+	}
+}
+
+/*** Health ***/
+
+static void
+pinged(void *arg, const json_t *result, const void *bin, size_t len,
+    const struct err *e)
+{
+	struct sandbox *sb = arg;
+
+	(void)result;
+	(void)bin;
+	(void)len;
+	/* one that was claimed meanwhile is not ours to judge */
+	if (e != NULL && e->code != ECANCELED && sb->pooled)
+		poolrun_lost(sb);
+}
+
+static void
+health(struct pool *p)
+{
+	struct sandbox *sb;
+	struct keeper *k;
+
+	if (now_ms(p) < p->health_at_ms)
+		return;
+	p->health_at_ms = now_ms(p) + p->f->cfg->pool_health_ms;
+	TAILQ_FOREACH (k, &p->keepers, link)
+		TAILQ_FOREACH (sb, &k->ready, link)
+			agentc_call(sb->agent, "sbx.ping", NULL, NULL, 0, NULL,
+			    0, PING_MS, pinged, sb);
+}
+
+static void
+on_tick(uv_timer_t *t)
+{
+	health(t->data);
+	carry_out(t->data);
+}
+
+/*** What happens to one ***/
+
+void
+poolrun_lost(struct sandbox *sb)
+{
+	struct keeper *k = keeper_of(sb->f->pool, sb->profile);
+
+	log_warnx("pool %s: %s died", sb->profile, sb->id);
+	end_ready(k, sb);
+	carry_out(k->pool);
+}
+
+void
+poolrun_ready(struct sandbox *sb, const struct err *e)
+{
+	struct keeper *k = keeper_of(sb->f->pool, sb->profile);
+	struct pool *p = k->pool;
+
+	TAILQ_REMOVE(&k->starting, sb, link);
+	if (e != NULL) {
+		pool_start_failed(&k->plan, now_ms(p));
+		life_reclaim(sb);
+	} else {
+		uv_update_time(p->f->loop);
+		pool_started(&k->plan, now_ms(p), now_ms(p) - sb->created_ms);
+		TAILQ_INSERT_TAIL(&k->ready, sb, link);
+	}
+	if (p->stopped && e == NULL)
+		end_ready(k, sb);
+	carry_out(p);
+}
+
+struct sandbox *
+poolrun_take(struct front *f, const char *profile)
+{
+	struct keeper *k = keeper_of(f->pool, profile);
+	struct sandbox *sb;
+
+	if (k == NULL || !pool_claim(&k->plan, now_ms(f->pool)))
+		sb = NULL;
+	else
+		sb = TAILQ_FIRST(&k->ready);
+	if (sb != NULL)
+		TAILQ_REMOVE(&k->ready, sb, link);
+	carry_out(f->pool);
+	return sb;
+}
+
+/*** The whole ***/
+
+static void
+add_missing(struct pool *p)
+{
+	const struct profile *pr;
+	struct keeper *k;
+
+	TAILQ_FOREACH (pr, &p->f->cfg->profiles, link) {
+		if ((k = keeper_of(p, pr->name)) != NULL) {
+			k->plan.min = pr->pool_min;
+			k->plan.max = pr->pool_max;
+			continue;
+		}
+		k = xcalloc(1, sizeof(*k));
+		k->pool = p;
+		str_copy(k->profile, pr->name, sizeof(k->profile));
+		pool_init(&k->plan, pr->pool_min, pr->pool_max);
+		TAILQ_INIT(&k->ready);
+		TAILQ_INIT(&k->starting);
+		TAILQ_INSERT_TAIL(&p->keepers, k, link);
+	}
+}
+
+void
+poolrun_new(struct front *f)
+{
+	struct pool *p = xcalloc(1, sizeof(*p));
+
+	f->pool = p;
+	p->f = f;
+	TAILQ_INIT(&p->keepers);
+	add_missing(p);
+	(void)uv_timer_init(f->loop, &p->tick);
+	p->tick.data = p;
+	(void)uv_timer_start(&p->tick, on_tick, TICK_MS, TICK_MS);
+	carry_out(p);
+}
+
+static void
+closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+void
+poolrun_free(struct front *f)
+{
+	struct pool *p = f->pool;
+	struct keeper *k;
+
+	if (p == NULL)
+		return;
+	f->pool = NULL;
+	while ((k = TAILQ_FIRST(&p->keepers)) != NULL) {
+		TAILQ_REMOVE(&p->keepers, k, link);
+		free(k);
+	}
+	uv_close((uv_handle_t *)&p->tick, closed);
+}
+
+/* Ready ones of a profile that changed are not what it promises any more. */
+void
+poolrun_reload(struct front *f)
+{
+	struct keeper *k;
+
+	add_missing(f->pool);
+	TAILQ_FOREACH (k, &f->pool->keepers, link) {
+		if (config_profile(f->cfg, k->profile) == NULL)
+			k->plan.min = k->plan.max = 0;
+		while (!TAILQ_EMPTY(&k->ready))
+			end_ready(k, TAILQ_FIRST(&k->ready));
+	}
+	carry_out(f->pool);
+}
+
+void
+poolrun_stop(struct front *f)
+{
+	struct keeper *k;
+
+	f->pool->stopped = true;
+	TAILQ_FOREACH (k, &f->pool->keepers, link)
+		while (!TAILQ_EMPTY(&k->ready))
+			end_ready(k, TAILQ_FIRST(&k->ready));
+}
+
+int
+poolrun_resize(
+    struct front *f, const char *profile, int64_t count, struct err *e)
+{
+	struct keeper *k = keeper_of(f->pool, profile);
+
+	if (k == NULL)
+		return err_setx(e, ENOENT, "no profile %.64s", profile);
+	if (count < 0 || count > f->cfg->pool_max_warm)
+		return err_setx(e, EINVAL,
+		    "%lld: the pool keeps 0 to %lld (pool.max_warm)",
+		    (long long)count, (long long)f->cfg->pool_max_warm);
+	k->plan.min = count;
+	if (k->plan.max < count || count == 0)
+		k->plan.max = count;
+	carry_out(f->pool);
+	return 0;
+}
+
+int
+poolrun_flush(struct front *f, const char *profile, struct err *e)
+{
+	struct keeper *k = keeper_of(f->pool, profile);
+
+	if (k == NULL)
+		return err_setx(e, ENOENT, "no profile %.64s", profile);
+	while (!TAILQ_EMPTY(&k->ready))
+		end_ready(k, TAILQ_FIRST(&k->ready));
+	carry_out(f->pool);
+	return 0;
+}
+
+void
+poolrun_each(struct front *f,
+    void (*fn)(
+	void *arg, const struct profile *p, const struct pool_profile *pp),
+    void *arg)
+{
+	const struct profile *pr;
+	struct keeper *k;
+
+	TAILQ_FOREACH (k, &f->pool->keepers, link)
+		if ((pr = config_profile(f->cfg, k->profile)) != NULL)
+			fn(arg, pr, &k->plan);
+}

@@ -1,0 +1,232 @@
+/*
+ * settings.c - what may be changed of a sandbox that is there: each change is
+ * checked, written to its row, announced, and sent to a live one.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/events.h"
+#include "daemon/front_impl.h"
+
+int
+sandbox_rename(struct sandbox *sb, const char *name, struct err *e)
+{
+	char old[SB_NAME_MAX], fields[SB_NAME_MAX + 8];
+	struct sandbox *other;
+
+	if (sandbox_name_check(name, e) < 0)
+		return -1;
+	if ((other = registry_named(sb->f, name)) == sb)
+		return 0;
+	if (other != NULL)
+		return err_setx(e, EEXIST, "the name %s is taken", name);
+	str_copy(old, sb->name, sizeof(old));
+	registry_rename(sb, name);
+	if (sandbox_changed(sb, e) < 0) {
+		registry_rename(sb, old);
+		return -1;
+	}
+	snprintf(
+	    fields, sizeof(fields), " from=%s", *old != '\0' ? old : sb->id);
+	event_add(sb->f, sb, "renamed", fields);
+	life_apply(sb, NULL);
+	return 0;
+}
+
+int
+sandbox_set_limits(struct sandbox *sb, const struct rt_limits *l, struct err *e)
+{
+	const struct config *c = sb->f->cfg;
+	struct rt_limits old = sb->limits;
+
+	if (l->storage_bytes >= 0 &&
+	    l->storage_bytes != sb->limits.storage_bytes)
+		return err_setx(
+		    e, EINVAL, "storage is fixed when a sandbox is made");
+	if (c->max_memory_bytes > 0 && l->memory_bytes > c->max_memory_bytes)
+		return err_setx(e, EINVAL,
+		    "memory %lld: over the limit of %lld",
+		    (long long)l->memory_bytes, (long long)c->max_memory_bytes);
+	if (c->max_cpu_milli > 0 && l->cpu_milli > c->max_cpu_milli)
+		return err_setx(e, EINVAL, "cpu %.3g: over the limit of %.3g",
+		    (double)l->cpu_milli / 1000,
+		    (double)c->max_cpu_milli / 1000);
+	if (l->memory_bytes >= 0)
+		sb->limits.memory_bytes = l->memory_bytes;
+	if (l->cpu_milli >= 0)
+		sb->limits.cpu_milli = l->cpu_milli;
+	if (l->pids >= 0)
+		sb->limits.pids = l->pids;
+	if (memcmp(&old, &sb->limits, sizeof(old)) == 0)
+		return 0;
+	if (sandbox_changed(sb, e) < 0) {
+		sb->limits = old;
+		return -1;
+	}
+	life_apply(sb, &old);
+	return 0;
+}
+
+int
+sandbox_set_label(
+    struct sandbox *sb, const char *key, const char *value, struct err *e)
+{
+	if (value == NULL) {
+		(void)json_object_del(sb->labels, key);
+		return sandbox_changed(sb, e);
+	}
+	if (strlen(key) > 128)
+		return err_setx(e, EINVAL,
+		    "label key too long: %zu exceeds maximum of 128",
+		    strlen(key));
+	if (strlen(value) > 256)
+		return err_setx(e, EINVAL,
+		    "label value too long: %zu exceeds maximum of 256",
+		    strlen(value));
+	if (json_object_get(sb->labels, key) == NULL &&
+	    json_object_size(sb->labels) >= SB_LABELS_MAX)
+		return err_setx(e, EINVAL,
+		    "too many labels: %d exceeds maximum of %d",
+		    SB_LABELS_MAX + 1, SB_LABELS_MAX);
+	if (json_object_set_new(sb->labels, key, json_string(value)) < 0)
+		return err_setx(e, EINVAL, "label %s: not UTF-8", key);
+	return sandbox_changed(sb, e);
+}
+
+static int
+env_check(const char *key, const char *value, struct err *e)
+{
+	const char *p;
+
+	for (p = key; *p != '\0'; p++)
+		if (!isalnum((unsigned char)*p) && *p != '_')
+			break;
+	if (*key == '\0' || *p != '\0' || (*key >= '0' && *key <= '9'))
+		return err_setx(
+		    e, EINVAL, "%.64s: not the name of a variable", key);
+	if (strlen(key) + strlen(value) > 128u << 10)
+		return err_setx(e, E2BIG, "variable %.64s is too long", key);
+	return 0;
+}
+
+static size_t
+env_bytes(const json_t *env)
+{
+	const char *key;
+	json_t *v;
+	size_t n = 0;
+
+	json_object_foreach ((json_t *)(uintptr_t)env, key, v)
+		n += strlen(key) + json_string_length(v) + 2;
+	return n;
+}
+
+static int
+env_changed(struct sandbox *sb, json_t *env, struct err *e)
+{
+	json_t *old = sb->env;
+
+	if (env_bytes(env) > SB_ENV_BYTES_MAX) {
+		json_decref(env);
+		return err_setx(e, E2BIG,
+		    "the environment is larger than %d bytes",
+		    SB_ENV_BYTES_MAX);
+	}
+	sb->env = env;
+	if (sb_store(sb, e) < 0) {
+		json_decref(env);
+		sb->env = old;
+		return -1;
+	}
+	json_decref(old);
+	sb->env_ms = sb->changed_ms;
+	life_send_env(sb);
+	return 0;
+}
+
+int
+sandbox_set_env(
+    struct sandbox *sb, const char *key, const char *value, struct err *e)
+{
+	json_t *env;
+
+	if (key != NULL && env_check(key, value != NULL ? value : "", e) < 0)
+		return -1;
+	env = key == NULL ? json_object() : json_copy(sb->env);
+	if (key != NULL && value == NULL) {
+		(void)json_object_del(env, key);
+	} else if (key != NULL &&
+	    json_object_set_new(env, key, json_string(value)) < 0) {
+		json_decref(env);
+		return err_setx(e, EINVAL, "%s: the value is not UTF-8", key);
+	}
+	return env_changed(sb, env, e);
+}
+
+int
+sandbox_replace_env(struct sandbox *sb, const json_t *env, struct err *e)
+{
+	json_t *all = (json_t *)(uintptr_t)env, *v;
+	const char *key;
+
+	json_object_foreach (all, key, v) {
+		if (!json_is_string(v))
+			return err_setx(
+			    e, EINVAL, "env: %s: expected string", key);
+		if (env_check(key, json_string_value(v), e) < 0)
+			return -1;
+	}
+	return env_changed(sb, json_copy(all), e);
+}
+
+int
+sandbox_chown(struct sandbox *sb, uid_t uid, gid_t gid, struct err *e)
+{
+	uid_t old_uid = sb->uid;
+	gid_t old_gid = sb->gid;
+
+	if (uid != (uid_t)-1) {
+		sb->uid = uid;
+		snprintf(sb->owner, sizeof(sb->owner), "uid:%u", uid);
+	}
+	if (gid != (gid_t)-1)
+		sb->gid = gid;
+	if (sandbox_changed(sb, e) == 0)
+		return 0;
+	sb->uid = old_uid;
+	sb->gid = old_gid;
+	return -1;
+}
+
+int
+sandbox_chmod(struct sandbox *sb, const char *file, mode_t mode, uid_t uid,
+    gid_t gid, struct err *e)
+{
+	json_t *old, *now;
+	int m;
+
+	if (file == NULL) {
+		if (mode != (mode_t)-1)
+			sb->mode = mode & 07777;
+		return sandbox_changed(sb, e);
+	}
+	/* -1 in the row: as the table of files says */
+	old = json_object_get(sb->modes, file);
+	m = (int)json_integer_value(json_array_get(old, 0));
+	if (old == NULL)
+		m = -1;
+	if (mode != (mode_t)-1)
+		m = (int)(mode & 07777);
+	now = json_pack("[i, I, I]", m,
+	    uid != (uid_t)-1
+		? (json_int_t)uid
+		: (old ? json_integer_value(json_array_get(old, 1)) : -1),
+	    gid != (gid_t)-1
+		? (json_int_t)gid
+		: (old ? json_integer_value(json_array_get(old, 2)) : -1));
+	(void)json_object_set_new(sb->modes, file, now);
+	return sandbox_changed(sb, e);
+}
