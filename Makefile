@@ -2,6 +2,7 @@
 #   make            builds sbxd, sbxfs, sbx-agent
 #   make up | down  install what is missing, build, start, mount | undo
 #   make test       every test      (README.md names the others)
+# `make B=build/x SAN=address,undefined CC=clang ...` lives beside the rest.
 -include config.mk
 
 B ?= build
@@ -15,7 +16,9 @@ WERROR ?=
 PROGRAMS = $(B)/sbxd $(B)/sbxfs $(B)/sbx-agent
 all: $(PROGRAMS)
 
-ifeq ($(filter deps up down clean test lint,$(MAKECMDGOALS)),)
+# These begin with `config/deps` and build in a make of their own.
+WRAPPERS = deps up down clean test test-long lint asan fuzz bench needs
+ifneq ($(filter-out $(WRAPPERS),$(or $(MAKECMDGOALS),all)),)
 PKGS = libuv fuse3 jansson libseccomp libarchive sqlite3
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) || echo missing)
 ifneq ($(filter missing,$(PKG_CFLAGS)),)
@@ -102,7 +105,9 @@ $(B)/sbx-agent: $(MUSL_OBJ)
 UNIT = $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*.c))
 folder_of = $(firstword $(subst _, ,$(basename $(notdir $1))))
 define unit_rules
-$(B)/tests/unit/$1: $(B)/tests/unit/$1.o $(call archives,$(call folder_of,$1))
+$(B)/tests/unit/$1: $(B)/tests/unit/$1.o \
+    $(if $(filter agent,$(call folder_of,$1)),$(B)/agent-test.a) \
+    $(call archives,$(call folder_of,$1))
 	$$(CC) $$(LDFLAGS) -o $$@ $$^ $(LIBS.$(call folder_of,$1)) \
 	    $(shell pkg-config --libs check 2>/dev/null)
 endef
@@ -110,8 +115,108 @@ $(foreach u,$(basename $(notdir $(wildcard tests/unit/*.c))),$(eval \
     $(call unit_rules,$u)))
 unit: $(UNIT)
 
+
+# What the agent's own tests and fuzzers link beside its framing: all of it
+# but main, built like the rest.
+AGENT_TEST_OBJ = $(patsubst %.c,$(B)/%.o,$(filter-out agent/main.c \
+    $(AGENT_SHARED),$(wildcard agent/*.c)))
+$(B)/agent-test.a: $(AGENT_TEST_OBJ)
+	rm -f $@ && ar rcs $@ $^
+
+# Fuzzers: tests/fuzz/NAME.c with LLVMFuzzerTestOneInput, its seeds in
+# tests/fuzz/corpus/NAME. Linked with replay.c they are a test; `make fuzz`
+# builds them again with libFuzzer.
+FUZZ_NAMES = $(filter-out replay,$(basename $(notdir \
+    $(wildcard tests/fuzz/*.c))))
+FUZZ_ARCHIVES = $(B)/sbxfs.a $(call archives,daemon) $(B)/agent-test.a \
+    $(B)/agent.a $(B)/lib.a
+FUZZ_LIBS = $(LIBS.daemon) $(LIBS.sbxfs)
+$(FUZZ_NAMES:%=$(B)/tests/fuzz/%): $(B)/tests/fuzz/%: \
+    $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(FUZZ_ARCHIVES)
+	$(CC) $(LDFLAGS) -o $@ $^ $(FUZZ_LIBS)
+$(FUZZ_NAMES:%=$(B)/tests/fuzz/%.fuzzer): $(B)/tests/fuzz/%.fuzzer: \
+    $(B)/tests/fuzz/%.o $(FUZZ_ARCHIVES)
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(FUZZ_LIBS)
+
+# Programs that tests/bench/run drives: static_NAME.c is musl's and static,
+# like the agent; the others may use every archive below the daemon's.
+BENCH_NAMES = $(basename $(notdir $(wildcard tests/bench/*.c)))
+BENCH_STATIC = $(filter static_%,$(BENCH_NAMES))
+$(BENCH_STATIC:%=$(B)/tests/bench/%): $(B)/tests/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(MUSL_CC) -D_GNU_SOURCE -std=c17 -O2 $(WARN) -static -o $@ $<
+$(filter-out $(BENCH_STATIC:%=$(B)/tests/bench/%),$(BENCH_NAMES:%=$(B)/tests/bench/%)): \
+    $(B)/tests/bench/%: $(B)/tests/bench/%.o $(call archives,pool)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS.pool) $(LIBS.sbxfs)
+
+# Everything that `make test` runs, built.
+tests: all unit $(FUZZ_NAMES:%=$(B)/tests/fuzz/%) \
+    $(BENCH_NAMES:%=$(B)/tests/bench/%)
+
+SUBMAKE = @$(MAKE) --no-print-directory -j$(JOBS)
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 20
+deps:
+	@config/deps build test
+test:
+	@config/deps build test
+	$(SUBMAKE) tests
+	@B=$(B) tests/run
+test-long:
+	@config/deps build test
+	$(SUBMAKE) tests
+	@B=$(B) SBX_LONG=1 tests/run
+asan:
+	@config/deps build test
+	$(SUBMAKE) B=build/asan SAN=address,undefined tests
+	@B=build/asan SBX_SAN=1 tests/run
+fuzz:
+	@config/deps build fuzz
+	$(SUBMAKE) B=build/fuzz CC=clang SAN=address,undefined,fuzzer-no-link \
+	    OPT='-O1 -g' fuzzers
+	@B=build/fuzz tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_NAMES)
+fuzzers: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%.fuzzer)
+bench:
+	@config/deps build test
+	$(SUBMAKE) tests
+	@B=$(B) tests/bench/run
+lint:
+	@config/deps build test lint
+	@tests/lint/run
+# "folder: what it may include", for tests/lint/layers.
+needs:
+	$(foreach f,$(FOLDERS),$(info $f: $(NEED.$f)))@:
+
+up:
+	@config/deps build
+	$(SUBMAKE) all
+	@B=$(B) PREFIX=$(PREFIX) config/up
+down:
+	@B=$(B) PREFIX=$(PREFIX) config/down
+
+I = install -D
+MAN = $(wildcard man/*.[1-8])
+UNITS = $(wildcard config/*.service)
+install: all
+	$I -m 755 $(B)/sbxd $(DESTDIR)$(PREFIX)/sbin/sbxd
+	$I -m 755 $(B)/sbxfs $(DESTDIR)$(PREFIX)/sbin/sbxfs
+	$I -m 755 $(B)/sbx-agent $(DESTDIR)$(PREFIX)/lib/sbxd/sbx-agent
+	$I -m 644 config/sbxd.toml \
+	    $(DESTDIR)$(PREFIX)/share/doc/sbxd/sbxd.toml
+	for f in $(MAN); do $I -m 644 $$f $(DESTDIR)$(PREFIX)/share/man/\
+	man$${f##*.}/$${f##*/} || exit 1; done
+	for f in $(notdir $(UNITS)); do sed 's|@PREFIX@|$(PREFIX)|g' \
+	    config/$$f | $I -m 644 /dev/stdin \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system/$$f || exit 1; done
+# The list `make down` removes, from the same variables.
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,sbin/sbxd sbin/sbxfs \
+	    $(foreach f,$(MAN),share/man/man$(lastword $(subst ., ,$f))/$(notdir $f)) \
+	    $(addprefix lib/systemd/system/,$(notdir $(UNITS))))
+	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/,lib/sbxd share/doc/sbxd)
+
 clean:
 	rm -rf $(B)
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d $(B)/*/*/*/*.d)
-.PHONY: all unit clean
+.PHONY: all unit tests fuzzers install uninstall $(WRAPPERS)
