@@ -10,6 +10,7 @@
 #include "daemon/events.h"
 #include "daemon/front_impl.h"
 #include "daemon/poolrun.h"
+#include "lib/mem.h"
 
 void
 create_args_init(struct create_args *a)

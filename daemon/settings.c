@@ -10,6 +10,7 @@
 
 #include "daemon/events.h"
 #include "daemon/front_impl.h"
+#include "lib/mem.h"
 
 int
 sandbox_rename(struct sandbox *sb, const char *name, struct err *e)
