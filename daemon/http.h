@@ -26,8 +26,10 @@ struct http_req;
 struct http_route {
 	const char *method; /* "GET" also serves HEAD unless HEAD has a row */
 	const char *path;   /* "/sandboxes/{id}/files/" "*" */
-	/* Body collected up to body_max (else 413), then handle is called. */
+	/* Body collected up to body_max (else 413, or 400 with too_big as its
+	 * text), then handle is called. 0: up to 64 KiB, for nobody. */
 	size_t body_max;
+	const char *too_big;
 	void (*handle)(struct http_req *r);
 	/* Or streamed: handle is called at the head's end; it must call
 	 * http_body (below) before it returns, or answer. */
@@ -36,12 +38,12 @@ struct http_route {
 };
 
 struct http_conf {
-	const struct http_route *routes; /* ends with method NULL */
-	void *arg;                       /* http_arg() */
-	int64_t head_timeout_ms;         /* absolute, for a head */
-	int64_t idle_timeout_ms;         /* between requests */
-	int64_t body_min_rate;           /* bytes a second, after a grace */
-	int64_t write_timeout_ms;        /* without any progress */
+	const struct http_route *routes; /* ends with method NULL; borrowed */
+	void *arg;			 /* http_arg() */
+	int64_t head_timeout_ms;	 /* absolute, for a head */
+	int64_t idle_timeout_ms;	 /* between requests */
+	int64_t body_min_rate;		 /* bytes a second, after a grace */
+	int64_t write_timeout_ms;	 /* without any progress */
 	/* After each exchange: for metrics. route NULL: none matched. */
 	void (*done)(void *arg, const struct http_route *route, int status,
 	    int64_t usec);
@@ -63,6 +65,8 @@ const char *http_method(const struct http_req *r);
 const char *http_var(const struct http_req *r, size_t n);
 /* A query parameter, decoded, or NULL. */
 const char *http_query(struct http_req *r, const char *key);
+/* The next one of that name; *at begins as 0. */
+const char *http_query_next(struct http_req *r, const char *key, size_t *at);
 /* A header's value, name in lower case, or NULL. */
 const char *http_header(const struct http_req *r, const char *name);
 const void *http_body_data(const struct http_req *r, size_t *ret_len);
@@ -72,13 +76,15 @@ void http_peer(const struct http_req *r, uid_t *uid, gid_t *gid, pid_t *pid);
 const char *http_peer_name(const struct http_req *r); /* "127.0.0.1", "unix" */
 
 /* Exchange data of the handler; free_user is called when the exchange is
- * over for any reason (answered, client gone): cancel what you wait for. */
+ * over for any reason (answered, client gone): cancel what you wait for. It
+ * is never called from within an answering function, but soon after. */
 void http_set_user(struct http_req *r, void *user, void (*free_user)(void *));
 void *http_user(const struct http_req *r);
 
 /* Streaming body: data as it comes, n == 0 at its end. After http_pause the
  * socket is not read until http_resume. Returning false from data is not
- * possible: answer instead, the rest is then dropped and the connection ends. */
+ * possible: answer instead, the rest is then dropped and the connection ends.
+ */
 void http_body(struct http_req *r,
     void (*data)(struct http_req *r, const void *p, size_t n));
 int64_t http_content_length(const struct http_req *r); /* -1 unknown */
@@ -92,14 +98,14 @@ void http_error(struct http_req *r, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Steals j; adds the newline. */
 void http_json(struct http_req *r, int status, json_t *j);
-void http_reply(struct http_req *r, int status, const char *type,
-    const void *p, size_t n);
+void http_reply(
+    struct http_req *r, int status, const char *type, const void *p, size_t n);
 /* Before any of the answers above and below: an extra header. */
 void http_add_header(struct http_req *r, const char *name, const char *value);
 /* length -1: chunked (to 1.1), or until the end of the connection (to 1.0).
  * A HEAD request's bytes are dropped. */
-void http_begin(struct http_req *r, int status, const char *type,
-    int64_t length);
+void http_begin(
+    struct http_req *r, int status, const char *type, int64_t length);
 /* Copies what the kernel does not take at once. Returns bytes queued. */
 size_t http_send(struct http_req *r, const void *p, size_t n);
 /* drained is called when the queue is below 256 KiB again; NULL: none. */
