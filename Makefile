@@ -149,9 +149,15 @@ $(filter-out $(BENCH_STATIC:%=$(B)/tests/bench/%),$(BENCH_NAMES:%=$(B)/tests/ben
     $(B)/tests/bench/%: $(B)/tests/bench/%.o $(call archives,pool)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS.pool) $(LIBS.sbxfs)
 
+# Programs that cases in tests/t drive.
+TOOL_NAMES = $(basename $(notdir $(wildcard tests/tools/*.c)))
+$(TOOL_NAMES:%=$(B)/tests/tools/%): $(B)/tests/tools/%: \
+    $(B)/tests/tools/%.o $(call archives,daemon)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS.daemon)
+
 # Everything that `make test` runs, built.
 tests: all unit $(FUZZ_NAMES:%=$(B)/tests/fuzz/%) \
-    $(BENCH_NAMES:%=$(B)/tests/bench/%)
+    $(BENCH_NAMES:%=$(B)/tests/bench/%) $(TOOL_NAMES:%=$(B)/tests/tools/%)
 
 SUBMAKE = @$(MAKE) --no-print-directory -j$(JOBS)
 JOBS ?= $(shell nproc)
