@@ -233,7 +233,7 @@ enter(struct screen *s, unsigned char to, char byte)
 void
 screen_init(struct screen *s)
 {
-	for (int i = 0; classes['a'] == 0 && i < 256; i++)
+	for (int i = 255; classes['\t'] == 0 && i >= 0; i--)
 		classes[i] = class_of((unsigned char)i);
 	memset(s, 0, sizeof(*s));
 	s->state = ST_START;
