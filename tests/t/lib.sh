@@ -247,7 +247,6 @@ stop_sbxfs() {
 }
 
 # stop_sbxd [SIGNAL]
-# shellcheck disable=SC2120 # cases give one
 stop_sbxd() {
 	[ -n "$sbxd_pid" ] || return 0
 	kill "-${1:-TERM}" "$sbxd_pid" 2>/dev/null
@@ -357,7 +356,6 @@ stop_all() {
 	fi
 	# The mount first: with the daemon gone its requests would fail.
 	stop_sbxfs
-	# shellcheck disable=SC2119
 	stop_sbxd
 	if [ $rc != 0 ]; then
 		# What a failed case left is not news: it goes quietly.

@@ -1,0 +1,29 @@
+#!/bin/sh
+# ci.sh - continuous integration by files alone: this project's own sources go
+# into a sandbox, are compiled there with the host's gcc, and their unit tests
+# run there. What they print arrives here, and their exit status is ours.
+#
+#	examples/ci.sh          SBX=/sbx is where the mount is
+set -eu
+sbx=${SBX:-/sbx}
+cd "$(dirname "$0")/.."
+
+# A sandbox that lives as long as this script does, however it ends.
+exec 3<>"$sbx/new"
+echo 'memory=1G cpu=2 pids=512' >&3
+read -r box <&3
+
+tar -cf - Makefile lib agent runtimes pool tests |
+    tar -C "$sbx/$box/fs/root" -xf -
+
+cat >"$sbx/$box/exec" <<'END'
+set -e
+make -s -j2 UNITS='lib pool' unit
+for test in build/tests/unit/*; do
+	[ ! -x "$test" ] || "$test"
+done
+END
+cat "$sbx/$box/exec"
+read -r job code seconds <"$sbx/$box/wait"
+echo "job $job: exit $code after $seconds s"
+exit "$code"

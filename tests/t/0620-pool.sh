@@ -1,0 +1,76 @@
+#!/bin/bash
+# 20 creates in a row with min 2 all succeed, each with an instance of its
+# own; a minute later the pool is full again; the dead in it are replaced.
+# limit 150
+# shellcheck source=tests/t/lib.sh
+. "$TOP/tests/t/lib.sh"
+need_root
+POOL_MIN=2
+start_sbxd 'pool.health_interval = "1s"'
+start_sbxfs
+
+ready() {
+	http GET /pools | json 'x[0]["ready"]'
+}
+full() {
+	[ "$(ready)" -ge 2 ]
+}
+
+wait_for 20 full
+for n in $(seq 20); do
+	http POST /sandboxes "{\"name\":\"p$n\",\"memory\":\"64m\"}" >/dev/null
+	eq "create $n" "$(code)" 201
+done
+eq "20 instances" "$(for n in $(seq 20); do
+	http POST "/sandboxes/p$n/exec" '{"command":"hostname"}' |
+	    json 'x["stdout"].strip()'
+done | sort -u | wc -l)" 20
+# What a create asks for holds in an instance that was started before it.
+eq "limit of a warm one" "$(http GET /sandboxes/p1/stats |
+    json 'x["memory_limit_bytes"]')" 67108864
+wait_for 60 full
+counts=$(sed -n 's/.* hits=\([0-9]*\) misses=\([0-9]*\).*/\1+\2/p' "$M/pool")
+eq "hits and misses" $((counts)) 20
+[ "${counts%+*}" -ge 2 ] || fail "hits: $counts"
+
+for n in $(seq 20); do
+	rmdir "$M/p$n" || fail "rmdir p$n"
+done
+eq "none left" "$(http GET /sandboxes)" "[]"
+wait_for 20 full
+
+# Kill what waits in the pool: it is found out, and replaced.
+agents() {
+	local pid
+
+	for pid in $(our_processes); do
+		case $(tr '\0' ' ' <"/proc/$pid/cmdline") in
+		*sbx-agent*) echo "$pid" ;;
+		esac
+	done
+}
+before=$(agents)
+[ -n "$before" ] || fail "no agent is seen"
+# shellcheck disable=SC2086 # pids
+kill -KILL $before
+replaced() {
+	local pid
+
+	full || return 1
+	for pid in $before; do
+		! kill -0 "$pid" 2>/dev/null || return 1
+	done
+}
+wait_for 20 replaced
+echo 'create q' >"$M/ctl" || fail "create after the kill"
+echo 'echo alive' >"$M/q/exec"
+eq "claimed after the kill" "$(cat "$M/q/exec")" alive
+
+echo 'default 3 min=3 max=5' >"$M/pool" || fail "resize"
+three() {
+	[ "$(ready)" -ge 3 ]
+}
+wait_for 20 three
+echo 'flush default' >"$M/ctl" || fail "flush"
+wait_for 20 three
+exit 0
