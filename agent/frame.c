@@ -14,7 +14,8 @@ frame_decode(const char *p, size_t n, size_t max, struct frame *ret)
 		return -EPROTO;
 	if (n < FRAME_HEAD)
 		return 0;
-	len = (size_t)u[1] << 24 | (size_t)u[2] << 16 | (size_t)u[3] << 8 | u[4];
+	len =
+	    (size_t)u[1] << 24 | (size_t)u[2] << 16 | (size_t)u[3] << 8 | u[4];
 	if (len > max)
 		return -EMSGSIZE;
 	if (u[0] == FRAME_PING && len != 1)

@@ -1,0 +1,447 @@
+/*
+ * Jobs. The front makes the pipes and keeps their far ends; we keep a copy of
+ * its ends, so that the front's death breaks no pipe, and a job's status,
+ * until the front has said that it has both (sbx.job.ack).
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "agent/impl.h"
+#include "agent/spawn.h"
+#include "lib/fd.h"
+#include "lib/mem.h"
+
+/* Our copy of the reading end of an output pipe. */
+struct pipe_end {
+	struct source src; /* first: the loop knows us by it */
+	struct job *job;
+	int fd;
+	bool watched;
+	bool hup; /* nobody can write to it any more */
+};
+
+struct job {
+	TAILQ_ENTRY(job) link;
+	int64_t number;
+	pid_t pid;
+	bool ended, acked, timed_out;
+	int code, signal;
+	int64_t cpu_usec, ended_ms; /* ended_ms is real time */
+	struct pipe_end out, err;
+	int in; /* our copy of the writing end */
+};
+
+static TAILQ_HEAD(, job) jobs = TAILQ_HEAD_INITIALIZER(jobs);
+static size_t njobs;
+static struct conn *control; /* borrowed; NULL: no front */
+static struct rlimit job_nofile;
+static bool any_done;
+
+void
+jobs_init(void)
+{
+	struct rlimit ours;
+
+	if (getrlimit(RLIMIT_NOFILE, &job_nofile) < 0)
+		return;
+	/* Three descriptors a job, and the handles of files. */
+	ours = job_nofile;
+	ours.rlim_cur = ours.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &ours);
+}
+
+static struct job *
+find_job(int64_t number)
+{
+	struct job *j;
+
+	TAILQ_FOREACH (j, &jobs, link)
+		if (j->number == number && !j->acked)
+			return j;
+	return NULL;
+}
+
+/*** Pipes ***/
+
+static void
+end_close(struct pipe_end *p)
+{
+	if (p->watched)
+		loop_drop(p->fd);
+	p->watched = false;
+	close_fd(&p->fd);
+}
+
+/* What was written and not read yet is lost with the last copy: so our end
+ * stays until nobody writes and the front has said that it has all. */
+static void
+end_settle(struct pipe_end *p)
+{
+	if (p->hup && p->job->acked)
+		end_close(p);
+	if (p->job->acked && p->job->out.fd < 0 && p->job->err.fd < 0)
+		any_done = true;
+}
+
+static void
+end_ready(struct source *s, uint32_t events)
+{
+	struct pipe_end *p = (struct pipe_end *)s;
+
+	if (p->fd < 0 || (events & (EPOLLHUP | EPOLLERR)) == 0)
+		return;
+	if (p->watched)
+		loop_drop(p->fd);
+	p->watched = false;
+	p->hup = true;
+	end_settle(p);
+}
+
+static void
+end_open(struct pipe_end *p, struct job *j, int fd)
+{
+	p->src.ready = end_ready;
+	p->job = j;
+	p->fd = fd;
+	p->watched = loop_add(fd, &p->src, 0) == 0; /* tells of the end alone */
+}
+
+static void
+free_job(struct job *j)
+{
+	end_close(&j->out);
+	end_close(&j->err);
+	close_fd(&j->in);
+	TAILQ_REMOVE(&jobs, j, link);
+	njobs--;
+	free(j);
+}
+
+void
+jobs_sweep(void)
+{
+	struct job *j, *next;
+
+	if (!any_done)
+		return;
+	any_done = false;
+	for (j = TAILQ_FIRST(&jobs); j != NULL; j = next) {
+		next = TAILQ_NEXT(j, link);
+		if (j->ended && j->acked && j->out.fd < 0 && j->err.fd < 0)
+			free_job(j);
+	}
+}
+
+/*** Their end ***/
+
+static void
+put_exit(struct json_out *o, const struct job *j)
+{
+	json_put_int(o, "job", j->number);
+	json_put_int(o, "code", j->code);
+	json_put_int(o, "signal", j->signal);
+	json_put_int(o, "cpu_usec", j->cpu_usec);
+	json_put_int(o, "ended", j->ended_ms);
+}
+
+static void
+notify_exit(const struct job *j)
+{
+	struct json_out o = { 0 };
+
+	if (control == NULL)
+		return;
+	json_open(&o, NULL, '{');
+	put_exit(&o, j);
+	json_close(&o, '}');
+	rpc_notify(control, "sbx.job.exit", &o);
+	buf_done(&o.b);
+}
+
+static int64_t
+usec(const struct timeval *tv)
+{
+	return (int64_t)tv->tv_sec * 1000000 + tv->tv_usec;
+}
+
+void
+jobs_reaped(pid_t pid, int status, const struct rusage *ru)
+{
+	struct timespec now;
+	struct job *j;
+
+	TAILQ_FOREACH (j, &jobs, link)
+		if (!j->ended && j->pid == pid)
+			break;
+	if (j == NULL)
+		return; /* an orphan of some job */
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	j->ended = true;
+	j->ended_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	j->code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	j->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+	j->cpu_usec = usec(&ru->ru_utime) + usec(&ru->ru_stime);
+	notify_exit(j);
+}
+
+void
+jobs_conn_gone(struct conn *c)
+{
+	if (control == c)
+		control = NULL;
+}
+
+/*** Methods ***/
+
+static void
+put_pipes(struct json_out *o, const struct job *j)
+{
+	json_put_int(o, "out", j->out.fd);
+	json_put_int(o, "err", j->err.fd);
+}
+
+static int
+hello(struct call *c, void *args)
+{
+	struct json_out *o = &c->out;
+	struct job *j;
+
+	(void)args;
+	control = c->conn;
+	json_put_int(o, "version", 1);
+	json_open(o, "jobs", '[');
+	TAILQ_FOREACH (j, &jobs, link) {
+		if (j->acked)
+			continue;
+		json_open(o, NULL, '{');
+		put_exit(o, j);
+		json_put_int(o, "pid", j->pid);
+		json_put_str(o, "state", j->ended ? "ended" : "running");
+		json_put_bool(o, "timed_out", j->timed_out);
+		put_pipes(o, j);
+		json_put_int(o, "in", j->in);
+		json_close(o, '}');
+	}
+	json_close(o, ']');
+	json_open(o, "left", '[');
+	TAILQ_FOREACH (j, &jobs, link) {
+		if (!j->acked)
+			continue;
+		json_open(o, NULL, '{');
+		json_put_int(o, "job", j->number);
+		put_pipes(o, j);
+		json_close(o, '}');
+	}
+	json_close(o, ']');
+	return 0;
+}
+
+struct start_args {
+	int64_t job;
+	int env;
+	struct bytes cwd;
+	bool with_stdin;
+};
+
+/* Order of the descriptors that come with sbx.job.start. */
+enum {
+	OUT_W,
+	OUT_R,
+	ERR_W,
+	ERR_R,
+	IN_R,
+	IN_W,
+	START_FDS
+};
+
+static int
+spawn_with(struct call *c, const struct start_args *a, struct job *j)
+{
+	cleanup_free char *script = NULL;
+	struct spawn s = { .cwd = a->cwd.p != NULL ? a->cwd.p : "/root",
+		.script_len = c->bin_len,
+		.in = a->with_stdin ? c->fds[IN_R] : -1,
+		.out = c->fds[OUT_W],
+		.err = c->fds[ERR_W],
+		.nofile = &job_nofile };
+
+	if ((script = malloc(c->bin_len + 1)) == NULL)
+		return -ENOMEM;
+	memcpy(script, c->bin, c->bin_len);
+	script[c->bin_len] = '\0';
+	s.script = script;
+	if ((s.env = env_build(c->json, a->env)) == NULL)
+		return err_set(&c->err, errno, "params.env"), -c->err.code;
+	j->pid = spawn_job(&s, &c->err);
+	env_free(s.env);
+	return j->pid < 0 ? j->pid : 0;
+}
+
+static int
+check_start(struct call *c, const struct start_args *a)
+{
+	if (c->nfds != (a->with_stdin ? START_FDS : IN_R))
+		return err_setx(&c->err, EINVAL,
+			   "%zu descriptors came with the request", c->nfds),
+		       -EINVAL;
+	if (find_job(a->job) != NULL)
+		return -EEXIST;
+	if (njobs >= JOBS_MAX)
+		return err_setx(&c->err, EAGAIN, "%d jobs are there already",
+			   JOBS_MAX),
+		       -EAGAIN;
+	return 0;
+}
+
+static int
+start_job(struct call *c, void *args)
+{
+	const struct start_args *a = args;
+	struct job *j;
+	int r;
+
+	if ((r = check_start(c, a)) < 0)
+		return r;
+	j = xcalloc(1, sizeof(*j));
+	j->number = a->job;
+	j->out.fd = j->err.fd = j->in = -1;
+	if ((r = spawn_with(c, a, j)) < 0) {
+		free(j);
+		return r;
+	}
+	TAILQ_INSERT_TAIL(&jobs, j, link);
+	njobs++;
+	close_fd(&c->fds[OUT_W]);
+	close_fd(&c->fds[ERR_W]);
+	end_open(&j->out, j, steal_fd(&c->fds[OUT_R]));
+	end_open(&j->err, j, steal_fd(&c->fds[ERR_R]));
+	if (a->with_stdin) {
+		close_fd(&c->fds[IN_R]);
+		j->in = steal_fd(&c->fds[IN_W]);
+	}
+	json_put_int(&c->out, "pid", j->pid);
+	return 0;
+}
+
+struct job_args {
+	int64_t job;
+	int64_t signal;
+	bool timed_out;
+};
+
+static int
+signal_job(struct call *c, void *args)
+{
+	const struct job_args *a = args;
+	struct job *j = find_job(a->job);
+
+	(void)c;
+	if (j == NULL || j->ended)
+		return -ESRCH;
+	if (kill(-j->pid, (int)a->signal) < 0)
+		return -errno;
+	if (a->timed_out)
+		j->timed_out = true;
+	return 0;
+}
+
+static int
+end_stdin(struct call *c, void *args)
+{
+	const struct job_args *a = args;
+	struct job *j = find_job(a->job);
+
+	(void)c;
+	if (j == NULL)
+		return -ESRCH;
+	close_fd(&j->in);
+	return 0;
+}
+
+static int
+ack_job(struct call *c, void *args)
+{
+	const struct job_args *a = args;
+	struct job *j = find_job(a->job);
+
+	(void)c;
+	if (j == NULL || !j->ended)
+		return -ESRCH;
+	j->acked = true;
+	close_fd(&j->in);
+	end_settle(&j->out);
+	end_settle(&j->err);
+	return 0;
+}
+
+static int
+ping(struct call *c, void *args)
+{
+	(void)c;
+	(void)args;
+	return 0;
+}
+
+#define JOB_NUMBER(s)                                                         \
+	{                                                                     \
+		.key = "job", .type = PARAM_INT, .required = true,            \
+		.offset = offsetof(struct s, job), .min = 1, .max = INT32_MAX \
+	}
+
+static const struct param start_params[] = {
+	JOB_NUMBER(start_args),
+	{ .key = "env",
+	    .type = PARAM_MAP,
+	    .offset = offsetof(struct start_args, env) },
+	{ .key = "cwd",
+	    .type = PARAM_BYTES,
+	    .offset = offsetof(struct start_args, cwd) },
+	{ .key = "stdin",
+	    .type = PARAM_BOOL,
+	    .offset = offsetof(struct start_args, with_stdin) },
+	{ 0 },
+};
+
+static const struct param signal_params[] = {
+	JOB_NUMBER(job_args),
+	{ .key = "signal",
+	    .type = PARAM_INT,
+	    .required = true,
+	    .offset = offsetof(struct job_args, signal),
+	    .max = 64 },
+	{ .key = "timed_out",
+	    .type = PARAM_BOOL,
+	    .offset = offsetof(struct job_args, timed_out) },
+	{ 0 },
+};
+
+static const struct param job_params[] = {
+	JOB_NUMBER(job_args),
+	{ 0 },
+};
+
+const struct method jobs_methods[] = {
+	{ .name = "sbx.ping", .call = ping },
+	{ .name = "sbx.hello", .call = hello, .flags = METHOD_JOBS },
+	{ .name = "sbx.job.start",
+	    .call = start_job,
+	    .params = start_params,
+	    .flags = METHOD_JOBS | METHOD_BINARY | METHOD_FDS },
+	{ .name = "sbx.job.signal",
+	    .call = signal_job,
+	    .params = signal_params,
+	    .flags = METHOD_JOBS },
+	{ .name = "sbx.job.eof",
+	    .call = end_stdin,
+	    .params = job_params,
+	    .flags = METHOD_JOBS },
+	{ .name = "sbx.job.ack",
+	    .call = ack_job,
+	    .params = job_params,
+	    .flags = METHOD_JOBS },
+	{ 0 },
+};
