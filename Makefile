@@ -17,7 +17,8 @@ PROGRAMS = $(B)/sbxd $(B)/sbxfs $(B)/sbx-agent
 all: $(PROGRAMS)
 
 # These begin with `config/deps` and build in a make of their own.
-WRAPPERS = deps up down clean test test-long lint asan fuzz bench needs
+WRAPPERS = deps up down clean test test-long lint asan fuzz bench needs \
+    uninstall
 ifneq ($(filter-out $(WRAPPERS),$(or $(MAKECMDGOALS),all)),)
 PKGS = libuv fuse3 jansson libseccomp libarchive sqlite3
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) || echo missing)
@@ -115,7 +116,6 @@ $(foreach u,$(basename $(notdir $(wildcard tests/unit/*.c))),$(eval \
     $(call unit_rules,$u)))
 unit: $(UNIT)
 
-
 # What the agent's own tests and fuzzers link beside its framing: all of it
 # but main, built like the rest.
 AGENT_TEST_OBJ = $(patsubst %.c,$(B)/%.o,$(filter-out agent/main.c \
@@ -200,26 +200,27 @@ up:
 down:
 	@B=$(B) PREFIX=$(PREFIX) config/down
 
-I = install -D
+# One list of what goes where, for install and for uninstall (`make down`).
 MAN = $(wildcard man/*.[1-8])
-UNITS = $(wildcard config/*.service)
+UNITS = $(notdir $(wildcard config/*.service))
+man_path = share/man/man$(subst .,,$(suffix $1))/$(notdir $1)
+INSTALLED = sbin/sbxd sbin/sbxfs lib/sbxd/sbx-agent share/doc/sbxd/sbxd.toml \
+    $(foreach f,$(MAN),$(call man_path,$f)) \
+    $(addprefix lib/systemd/system/,$(UNITS))
+TO = $(DESTDIR)$(PREFIX)
 install: all
-	$I -m 755 $(B)/sbxd $(DESTDIR)$(PREFIX)/sbin/sbxd
-	$I -m 755 $(B)/sbxfs $(DESTDIR)$(PREFIX)/sbin/sbxfs
-	$I -m 755 $(B)/sbx-agent $(DESTDIR)$(PREFIX)/lib/sbxd/sbx-agent
-	$I -m 644 config/sbxd.toml \
-	    $(DESTDIR)$(PREFIX)/share/doc/sbxd/sbxd.toml
-	for f in $(MAN); do $I -m 644 $$f $(DESTDIR)$(PREFIX)/share/man/\
-	man$${f##*.}/$${f##*/} || exit 1; done
-	for f in $(notdir $(UNITS)); do sed 's|@PREFIX@|$(PREFIX)|g' \
-	    config/$$f | $I -m 644 /dev/stdin \
-	    $(DESTDIR)$(PREFIX)/lib/systemd/system/$$f || exit 1; done
-# The list `make down` removes, from the same variables.
+	install -D -m 755 $(B)/sbxd $(TO)/sbin/sbxd
+	install -D -m 755 $(B)/sbxfs $(TO)/sbin/sbxfs
+	install -D -m 755 $(B)/sbx-agent $(TO)/lib/sbxd/sbx-agent
+	install -D -m 644 config/sbxd.toml $(TO)/share/doc/sbxd/sbxd.toml
+	$(foreach f,$(MAN),install -D -m 644 $f $(TO)/$(call man_path,$f) &&) :
+	install -d $(TO)/lib/systemd/system
+	for unit in $(UNITS); do sed 's|@PREFIX@|$(PREFIX)|g' config/$$unit \
+	    >$(TO)/lib/systemd/system/$$unit || exit 1; done
 uninstall:
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,sbin/sbxd sbin/sbxfs \
-	    $(foreach f,$(MAN),share/man/man$(lastword $(subst ., ,$f))/$(notdir $f)) \
-	    $(addprefix lib/systemd/system/,$(notdir $(UNITS))))
-	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/,lib/sbxd share/doc/sbxd)
+	rm -f $(addprefix $(TO)/,$(INSTALLED))
+	rmdir $(TO)/lib/sbxd $(TO)/share/doc/sbxd $(TO)/lib/systemd/system \
+	    $(TO)/lib/systemd 2>/dev/null || :
 
 clean:
 	rm -rf $(B)
