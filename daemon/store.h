@@ -1,0 +1,39 @@
+/*
+ * store.h - the rows that survive us: SQLite in write-ahead mode, one row a
+ * sandbox with every field that front.h keeps "in the store", and a few named
+ * numbers. A row is there when the call returns, and survives the kill of any
+ * process; only a power loss may take the last ones.
+ */
+#ifndef DAEMON_STORE_H
+#define DAEMON_STORE_H
+
+#include <stdint.h>
+
+#include "daemon/front.h"
+
+struct store;
+
+/* Makes the file (0600) if there is none. A damaged one, one that another
+ * process has locked, and one of a newer sbxd are errors that say so. */
+int store_open(const char *path, struct store **ret, struct err *e);
+/* NULL is fine. */
+void store_close(struct store *s);
+
+/* Inserts or replaces the row of sb: one transaction, some 30 us. */
+int store_put(struct store *s, const struct sandbox *sb, struct err *e);
+/* No row is no error. */
+int store_delete(struct store *s, const char *id, struct err *e);
+/*
+ * Calls fn for each row, oldest first, with a new zeroed struct sandbox whose
+ * stored fields are filled; it is fn's from then on. Ends early when fn
+ * returns non-zero. fn must not call the store.
+ */
+int store_each(struct store *s, int (*fn)(struct sandbox *filled, void *arg),
+    void *arg, struct err *e);
+
+int store_set_meta(
+    struct store *s, const char *key, int64_t value, struct err *e);
+/* missing where there is no such number. */
+int64_t store_get_meta(struct store *s, const char *key, int64_t missing);
+
+#endif
