@@ -39,7 +39,8 @@ int buf_add(struct buf *b, const void *p, size_t n);
 int buf_adds(struct buf *b, const char *s);
 int buf_addf(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-int buf_vaddf(struct buf *b, const char *fmt, va_list ap);
+int buf_vaddf(struct buf *b, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
 /* Makes room for n more bytes; *ret_p is where they go. buf_grew counts. */
 int buf_reserve(struct buf *b, size_t n, char **ret_p);
 void buf_grew(struct buf *b, size_t n);
