@@ -6,7 +6,7 @@
 #	GENERATE=COMMAND            gets a number, prints a candidate in Python
 #
 # Nothing a candidate does can reach the others or this machine: one of those
-# below deletes its root directory, another never ends.
+# below deletes what it can, another never ends.
 set -eu
 sbx=${SBX:-/sbx}
 work=$(mktemp -d)
@@ -24,7 +24,7 @@ generate() {
 	4) body='year % 400 == 0 or year % 100 and not year % 4' ;;
 	5) body='__import__("calendar").isleap(year)' ;;
 	6) body='leap(year - 4) if year > 4 else False' ;;
-	7) body='__import__("os").system("rm -rf / 2>/dev/null") == 0' ;;
+	7) body='__import__("os").system("rm -rf /root /etc") == 0' ;;
 	8) body='[] is not [x for x in iter(int, 1)]' ;;
 	9) body='year / 0' ;;
 	*) body='bytearray(1 << 40)' ;;

@@ -142,7 +142,7 @@ write_config() {
 		echo "cgroup = \"$CG\""
 		echo "agent = \"$B/sbx-agent\""
 		echo "id_first = ${ID_FIRST:=$(id_window)}"
-		echo "id_count = ${ID_COUNT:=$((1100 * 65536))}"
+		echo "id_count = ${ID_COUNT:=4194304}"
 		for line; do
 			case $line in
 			server.*) echo "${line#server.}" ;;
