@@ -127,37 +127,44 @@ id_window() {
 	echo $((2415919104 + n % 440 * 4194304))
 }
 
-# Sections that a case adds to are repeated by no line of ours: [server] and
-# [pool] belong to this function (POOL_MIN: ready ones to keep).
+# setting TABLE KEY VALUE LINE...: unless a LINE "TABLE.KEY = ..." says else.
+setting() {
+	local line
+
+	for line in "${@:4}"; do
+		case $line in
+		"$1.$2 "*) echo "${line#"$1".}" && return ;;
+		esac
+	done
+	[ -z "$3" ] || echo "$2 = $3"
+}
+
+# LINEs "server.KEY = ..." and "pool.KEY = ..." go to the tables that are
+# written here, the others behind them as they are. POOL_MIN: ready ones.
 write_config() {
 	local line
 
 	{
 		echo '[server]'
-		echo "socket = \"$SOCK\""
-		echo "run_dir = \"$RUN\""
-		echo "data_dir = \"$DATA\""
-		echo 'user = "nobody"'
-		echo 'group = "nogroup"'
-		echo "cgroup = \"$CG\""
-		echo "agent = \"$B/sbx-agent\""
-		echo "id_first = ${ID_FIRST:=$(id_window)}"
-		echo "id_count = ${ID_COUNT:=4194304}"
-		for line; do
-			case $line in
-			server.*) echo "${line#server.}" ;;
-			esac
+		setting server socket "\"$SOCK\"" "$@"
+		setting server run_dir "\"$RUN\"" "$@"
+		setting server data_dir "\"$DATA\"" "$@"
+		setting server user '"nobody"' "$@"
+		setting server group '"nogroup"' "$@"
+		setting server cgroup "\"$CG\"" "$@"
+		setting server agent "\"$B/sbx-agent\"" "$@"
+		setting server id_first "${ID_FIRST:=$(id_window)}" "$@"
+		setting server id_count "${ID_COUNT:=4194304}" "$@"
+		for line in tcp node_id compat_socket workers; do
+			setting server $line '' "$@"
 		done
 		echo '[pool]'
-		echo "min_base = ${POOL_MIN:-1}"
+		setting pool min_base "${POOL_MIN:-1}" "$@"
+		setting pool max_warm '' "$@"
+		setting pool health_interval '' "$@"
 		for line; do
 			case $line in
-			pool.min* | pool.max* | pool.h*) echo "${line#pool.}" ;;
-			esac
-		done
-		for line; do
-			case $line in
-			server.* | pool.min* | pool.max* | pool.h*) ;;
+			server.* | pool.*) ;;
 			*) echo "$line" ;;
 			esac
 		done
