@@ -101,6 +101,7 @@ struct sandbox {
 	struct agentc *agent; /* NULL unless up */
 	struct job_list jobs; /* in order of their numbers */
 	struct job *newest;   /* what exec readers get; NULL none */
+	struct spool *spool;  /* jobs.c's; NULL before the first job */
 	int last_exit;	      /* of the newest ended job, -1 none */
 	struct wait_list waits;
 	int64_t active_ms; /* last use, real time, for idle */

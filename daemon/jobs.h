@@ -40,6 +40,9 @@ struct follower {
 	/* Called once; the job is still there. Not following any more. */
 	void (*ended)(struct follower *fo);
 	void *arg;
+	/* Set in output: no more, for now; then follower_resume. Others that
+	 * follow the job wait as well, and so does the job. */
+	bool full;
 };
 
 struct job {
@@ -101,6 +104,7 @@ int job_open(struct job *job);
 /* Follows from now on; an ended job calls ended before it returns. */
 void job_follow(struct job *job, struct follower *fo);
 void job_unfollow(struct follower *fo);
+void follower_resume(struct follower *fo);
 
 /* As shells say it: 128+N for a signal. */
 int job_exit_status(const struct job *job);
@@ -119,5 +123,10 @@ void jobs_down(struct sandbox *sb);
 /* After a restart: loads the spool's jobs; those the agent lists go on. */
 int jobs_load(struct sandbox *sb, struct err *e);
 void jobs_free(struct sandbox *sb);
+/* A notification of the agent of sb; what is not about jobs is ignored. */
+void jobs_notify(struct sandbox *sb, const char *method, const json_t *params);
+/* Once for each sbx.hello: jobs of before a restart go on, those that nobody
+ * knows are killed. */
+void jobs_adopt(struct sandbox *sb, const json_t *hello_result);
 
 #endif

@@ -1,0 +1,150 @@
+/*
+ * jobagent.c - what agents say about jobs. None of it is believed.
+ */
+#include <signal.h>
+#include <string.h>
+
+#include "daemon/agentc.h"
+#include "daemon/jobs_impl.h"
+
+/* Nothing in it is believed: what makes no sense is an end by SIGKILL. */
+static void
+took_exit(struct job *job, const json_t *o)
+{
+	json_int_t code = -1, sig = 0, cpu = 0;
+
+	(void)json_unpack((json_t *)(uintptr_t)o, "{s?I, s?I, s?I}", "code",
+	    &code, "signal", &sig, "cpu_usec", &cpu);
+	if (sig > 0 && sig <= SIGNAL_MAX) {
+		job->code = -1;
+		job->signal = (int)sig;
+	} else if (code >= 0 && code <= 255) {
+		job->code = (int)code;
+		job->signal = 0;
+	} else {
+		job->code = -1;
+		job->signal = SIGKILL;
+	}
+	job->cpu_usec = cpu > 0 ? (uint64_t)cpu : 0;
+	if (json_is_true(json_object_get(o, "timed_out")))
+		job->timed_out = true;
+	job->priv->exited = true;
+}
+
+void
+jobs_notify(struct sandbox *sb, const char *method, const json_t *params)
+{
+	json_int_t number;
+	struct job *job;
+
+	if (strcmp(method, "sbx.job.exit") != 0)
+		return;
+	number = json_integer_value(json_object_get(params, "job"));
+	if (number <= 0 || number > INT32_MAX)
+		return;
+	job = job_find(sb, (int)number);
+	if (job == NULL || job->state == JOB_ENDED) {
+		job_ack(sb, (int)number);
+		return;
+	}
+	if (job->state != JOB_RUNNING || job->priv->exited)
+		return;
+	took_exit(job, params);
+	if (!jobio_opening(job))
+		job_finish(job);
+}
+
+void
+job_reopened(struct job *job)
+{
+	if (job->state == JOB_RUNNING && !jobio_opening(job) &&
+	    job->priv->exited)
+		job_finish(job);
+	else
+		jobio_watch(job);
+}
+
+static int
+number_in(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+	json_int_t n = json_is_integer(v) ? json_integer_value(v) : -1;
+
+	return n >= 0 && n <= INT32_MAX ? (int)n : -1;
+}
+
+/* One that an earlier front started and the agent still has. */
+static void
+go_on(struct job *job, const json_t *o)
+{
+	const char *state = json_string_value(json_object_get(o, "state"));
+	int64_t limit = job->priv->timeout_ms;
+	int pid = number_in(o, "pid");
+
+	job->pid = pid > 0 ? pid : 0;
+	jobio_reopen(&job->priv->out[0], number_in(o, "out"));
+	jobio_reopen(&job->priv->out[1], number_in(o, "err"));
+	if (number_in(o, "in") >= 0)
+		jobio_eof(job);
+	if (state != NULL && strcmp(state, "ended") == 0) {
+		took_exit(job, o);
+		if (!jobio_opening(job))
+			job_finish(job);
+		return;
+	}
+	if (limit > 0) {
+		limit -= now_real_ms() - job->started_ms;
+		job_limit(job, limit);
+	}
+}
+
+static const json_t *
+listed(const json_t *jobs, int number)
+{
+	const json_t *o;
+	size_t i;
+
+	json_array_foreach (jobs, i, o)
+		if (number_in(o, "job") == number)
+			return o;
+	return NULL;
+}
+
+/* Again from the first each time: an end may change the list. */
+static struct job *
+first_loaded(const struct sandbox *sb)
+{
+	struct job *job;
+
+	TAILQ_FOREACH (job, &sb->jobs, link)
+		if (job->state == JOB_RUNNING && job->priv->loaded)
+			return job;
+	return NULL;
+}
+
+void
+jobs_adopt(struct sandbox *sb, const json_t *hello_result)
+{
+	const json_t *jobs = json_object_get(hello_result, "jobs"), *o;
+	struct job *job;
+	size_t i;
+	int number;
+
+	while ((job = first_loaded(sb)) != NULL) {
+		job->priv->loaded = false;
+		if ((o = listed(jobs, job->number)) != NULL)
+			go_on(job, o);
+		else
+			job_fail(job, CODE_NOT_RUN, "lost in a restart");
+	}
+	json_array_foreach (jobs, i, o) {
+		if ((number = number_in(o, "job")) <= 0)
+			continue;
+		job = job_find(sb, number);
+		if (job != NULL && job->state != JOB_ENDED)
+			continue;
+		if (job == NULL)
+			job_send_signal(sb, number, SIGKILL);
+		job_ack(sb, number);
+	}
+}

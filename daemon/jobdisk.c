@@ -1,0 +1,136 @@
+/*
+ * jobdisk.c - jobs to and from the spool's journal.
+ */
+#include <string.h>
+
+#include "daemon/jobs_impl.h"
+#include "lib/mem.h"
+
+void
+job_fill_end(const struct job *job, struct spool_end *e)
+{
+	*e = (struct spool_end){
+		.number = job->number,
+		.code = job->code,
+		.signal = job->signal,
+		.timed_out = job->timed_out,
+		.failed = job->failed,
+		.cpu_usec = job->cpu_usec,
+		.ended_ms = job->ended_ms,
+		.usec = job->usec,
+		.reason = job->reason,
+	};
+}
+
+void
+job_put_start(struct job *job)
+{
+	const struct job_priv *pv = job->priv;
+	struct spool_start s = {
+		.number = job->number,
+		.session = job->session,
+		.started_ms = job->started_ms,
+		.timeout_ms = pv->timeout_ms,
+		.ino = { pv->out[0].ino, pv->out[1].ino, pv->in.ino },
+		.cmd = job->cmd,
+		.cmd_len = job->cmd_len,
+	};
+
+	spool_start(job_spool(job->sb), &s);
+}
+
+void
+jobs_rewrite(struct sandbox *sb)
+{
+	struct spool_end e;
+	struct job *job;
+
+	spool_rewrite(sb->spool);
+	TAILQ_FOREACH (job, &sb->jobs, link) {
+		if (job->state == JOB_QUEUED)
+			continue;
+		job_put_start(job);
+		if (job->state != JOB_ENDED)
+			continue;
+		job_fill_end(job, &e);
+		spool_rewrite_end(sb->spool, &e, &job->priv->kept);
+	}
+	spool_rewritten(sb->spool);
+}
+
+static void
+load_start(void *arg, const struct spool_start *s)
+{
+	struct sandbox *sb = arg;
+	struct job *job;
+
+	if (s->number <= 0 || job_find(sb, s->number) != NULL)
+		return;
+	job = job_new(sb, s->number, s->cmd, s->cmd_len);
+	job->state = JOB_RUNNING;
+	job->session = s->session;
+	job->started_ms = s->started_ms;
+	job->priv->timeout_ms = s->timeout_ms;
+	job->priv->out[0].ino = s->ino[0];
+	job->priv->out[1].ino = s->ino[1];
+	job->priv->in.ino = s->ino[2];
+	job->priv->loaded = true;
+	if (!s->session)
+		sb->newest = job;
+	if (sb->next_job <= s->number)
+		sb->next_job = s->number + 1;
+}
+
+static void
+load_end(void *arg, const struct spool_end *s, const struct kept *k)
+{
+	struct sandbox *sb = arg;
+	struct job *job = job_find(sb, s->number);
+	struct kept *to;
+
+	if (job == NULL || job->state == JOB_ENDED || s->number <= 0)
+		return;
+	job->state = JOB_ENDED;
+	job->code = s->code;
+	job->signal = s->signal;
+	job->timed_out = s->timed_out;
+	job->failed = s->failed;
+	job->cpu_usec = s->cpu_usec;
+	job->ended_ms = s->ended_ms;
+	job->usec = s->usec;
+	(void)str_copy(job->reason, s->reason, sizeof(job->reason));
+	to = &job->priv->kept;
+	*to = *k;
+	to->sp = sb->spool;
+	to->number = job->number;
+	job_took_kept(job);
+	if (!job->session)
+		sb->last_exit = job_exit_status(job);
+}
+
+static void
+load_forget(void *arg, int number)
+{
+	struct job *job = number > 0 ? job_find(arg, number) : NULL;
+
+	if (job != NULL)
+		job_free(job);
+}
+
+int
+jobs_load(struct sandbox *sb, struct err *e)
+{
+	static const struct spool_reader reader = { load_start, load_end,
+		load_forget };
+	struct job *job;
+
+	if (spool_load(job_spool(sb), &reader, sb, e) < 0)
+		return -1;
+	TAILQ_FOREACH (job, &sb->jobs, link) {
+		if (job->state != JOB_RUNNING)
+			continue;
+		kept_resume(&job->priv->kept);
+		job_took_kept(job);
+	}
+	return 0;
+}

@@ -1,0 +1,702 @@
+#include "daemon/jobs.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/agentc.h"
+#include "daemon/jobs_impl.h"
+#include "daemon/spool.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+
+#define CODE_NO_SHELL 127
+
+struct spool *
+job_spool(struct sandbox *sb)
+{
+	cleanup_free char *dir = NULL;
+
+	if (sb->spool == NULL) {
+		dir = xasprintf(
+		    "%s/sandboxes/%s/spool", sb->f->cfg->data_dir, sb->id);
+		sb->spool =
+		    spool_new(dir, (uint64_t)sb->f->cfg->job_output_bytes);
+	}
+	return sb->spool;
+}
+
+/*** One job ***/
+
+struct job *
+job_new(struct sandbox *sb, int number, const char *cmd, size_t len)
+{
+	struct job *job = xcalloc(1, sizeof(*job)), *at;
+	struct job_priv *pv = xcalloc(1, sizeof(*pv));
+	size_t i;
+
+	job->sb = sb;
+	job->number = number;
+	job->cmd = xmalloc(len + 1);
+	memcpy(job->cmd, cmd, len);
+	job->cmd[len] = '\0';
+	job->cmd_len = len;
+	job->priv = pv;
+	for (i = 0; i < 2; i++)
+		pv->out[i] = (struct job_pipe){ .job = job, .fd = -1 };
+	pv->in = (struct job_pipe){ .job = job, .fd = -1 };
+	TAILQ_INIT(&pv->followers);
+	kept_init(&pv->kept, job_spool(sb), number);
+	TAILQ_FOREACH_REVERSE(at, &sb->jobs, job_list, link)
+	if (at->number < number)
+		break;
+	if (at != NULL)
+		TAILQ_INSERT_AFTER(&sb->jobs, at, job, link);
+	else
+		TAILQ_INSERT_HEAD(&sb->jobs, job, link);
+	return job;
+}
+
+static void
+on_freed(uv_handle_t *h)
+{
+	free(h);
+}
+
+static void
+stop_timer(struct job *job)
+{
+	if (job->priv->timer != NULL)
+		uv_close((uv_handle_t *)job->priv->timer, on_freed);
+	job->priv->timer = NULL;
+}
+
+/* What only starting it needed. */
+static void
+drop_args(struct job_priv *pv)
+{
+	json_decref(pv->env);
+	pv->env = NULL;
+	free(pv->cwd);
+	pv->cwd = NULL;
+}
+
+void
+job_hold(struct job *job)
+{
+	job->priv->busy++;
+}
+
+void
+job_release(struct job *job)
+{
+	struct job_priv *pv = job->priv;
+
+	if (--pv->busy != 0 || !pv->forgotten)
+		return;
+	free(pv);
+	free(job->cmd);
+	free(job);
+}
+
+/* Out of its list; the memory goes with the last hold. */
+void
+job_free(struct job *job)
+{
+	struct job_priv *pv = job->priv;
+	struct sandbox *sb = job->sb;
+	struct follower *fo;
+	struct job *at;
+	size_t i;
+
+	while ((fo = TAILQ_FIRST(&pv->followers)) != NULL)
+		job_unfollow(fo);
+	agentc_forget(sb->agent, job);
+	stop_timer(job);
+	for (i = 0; i < 2; i++)
+		jobio_close(&pv->out[i]);
+	jobio_close(&pv->in);
+	buf_done(&pv->in_data);
+	drop_args(pv);
+	kept_done(&pv->kept);
+	TAILQ_REMOVE(&sb->jobs, job, link);
+	if (sb->newest == job) {
+		sb->newest = NULL;
+		TAILQ_FOREACH (at, &sb->jobs, link)
+			if (!at->session)
+				sb->newest = at;
+	}
+	pv->forgotten = true;
+	job_hold(job);
+	job_release(job);
+}
+
+void
+job_took_kept(struct job *job)
+{
+	memcpy(job->size, job->priv->kept.size, sizeof(job->size));
+	job->truncated = job->priv->kept.truncated;
+}
+
+/*** Followers ***/
+
+/* The next one of a walk, which survives the end of any of them. */
+static struct follower *
+walk(struct job *job, struct follower *fo)
+{
+	if (fo != NULL)
+		job->priv->next = TAILQ_NEXT(fo, link);
+	return fo;
+}
+
+static void
+tell_output(struct job *job, enum job_stream s, const void *p, size_t n)
+{
+	struct follower *fo;
+
+	for (fo = walk(job, TAILQ_FIRST(&job->priv->followers)); fo != NULL;
+	     fo = walk(job, job->priv->next))
+		if (fo->output != NULL)
+			fo->output(fo, s, p, n);
+}
+
+static void
+tell_grew(struct job *job)
+{
+	struct follower *fo;
+
+	for (fo = walk(job, TAILQ_FIRST(&job->priv->followers)); fo != NULL;
+	     fo = walk(job, job->priv->next))
+		if (fo->grew != NULL)
+			fo->grew(fo);
+}
+
+static void
+tell_ended(struct job *job)
+{
+	struct follower *fo;
+
+	while ((fo = TAILQ_FIRST(&job->priv->followers)) != NULL) {
+		job_unfollow(fo);
+		fo->ended(fo);
+	}
+}
+
+void
+job_follow(struct job *job, struct follower *fo)
+{
+	fo->full = false;
+	if (job->state == JOB_ENDED) {
+		fo->job = NULL;
+		fo->ended(fo);
+		return;
+	}
+	fo->job = job;
+	TAILQ_INSERT_TAIL(&job->priv->followers, fo, link);
+}
+
+void
+job_unfollow(struct follower *fo)
+{
+	struct job *job = fo->job;
+	bool was_full = fo->full;
+
+	if (job == NULL)
+		return;
+	if (job->priv->next == fo)
+		job->priv->next = TAILQ_NEXT(fo, link);
+	TAILQ_REMOVE(&job->priv->followers, fo, link);
+	fo->job = NULL;
+	fo->full = false;
+	if (was_full && !job_full(job))
+		jobio_watch(job);
+}
+
+void
+follower_resume(struct follower *fo)
+{
+	fo->full = false;
+	if (fo->job != NULL && !job_full(fo->job))
+		jobio_watch(fo->job);
+}
+
+bool
+job_full(const struct job *job)
+{
+	const struct follower *fo;
+
+	TAILQ_FOREACH (fo, &job->priv->followers, link)
+		if (fo->full)
+			return true;
+	return false;
+}
+
+void
+job_output(struct job *job, enum job_stream s, const void *p, size_t n)
+{
+	struct job_priv *pv = job->priv;
+	uint64_t before = job->size[JOB_BOTH];
+
+	if (pv->forgotten)
+		return;
+	spool_log_add(job_spool(job->sb), p, n);
+	if (job->state == JOB_ENDED)
+		return;
+	kept_add(&pv->kept, s, p, n);
+	job_took_kept(job);
+	job_hold(job);
+	tell_output(job, s, p, n);
+	if (!pv->forgotten && job->size[JOB_BOTH] != before)
+		tell_grew(job);
+	job_release(job);
+}
+
+/*** Its end ***/
+
+static void
+erase(struct job *job)
+{
+	struct spool *sp = job_spool(job->sb);
+
+	tell_ended(job);
+	spool_forget(sp, job->number);
+	kept_delete(&job->priv->kept);
+	job_free(job);
+}
+
+/* The oldest finished ones go, but never the last one of all. */
+static void
+bound(struct sandbox *sb)
+{
+	int64_t n = 0, max = sb->f->cfg->jobs_kept;
+	struct job *job, *next;
+
+	TAILQ_FOREACH (job, &sb->jobs, link)
+		n += job->state == JOB_ENDED;
+	for (job = TAILQ_FIRST(&sb->jobs); job != NULL && n > max; job = next) {
+		next = TAILQ_NEXT(job, link);
+		if (job->state != JOB_ENDED || next == NULL ||
+		    job == sb->newest)
+			continue;
+		erase(job);
+		n--;
+	}
+	if (spool_bloated(sb->spool))
+		jobs_rewrite(sb);
+}
+
+void
+job_ack(struct sandbox *sb, int number)
+{
+	if (sb->agent != NULL)
+		agentc_call(sb->agent, "sbx.job.ack",
+		    json_pack("{s:i}", "job", number), NULL, 0, NULL, 0, 0,
+		    NULL, NULL);
+}
+
+/*
+ * It has ended: code, signal and reason are set, and all that counts was
+ * read. On disk before anybody is told, and the mount before who waits.
+ */
+static void
+settle(struct job *job)
+{
+	struct sandbox *sb = job->sb;
+	struct job_priv *pv = job->priv;
+	struct spool_end e;
+
+	job->state = JOB_ENDED;
+	job->ended_ms = now_real_ms();
+	if (pv->began_ns != 0)
+		job->usec = (int64_t)((uv_hrtime() - pv->began_ns) / 1000);
+	else if (job->started_ms != 0)
+		job->usec = (job->ended_ms - job->started_ms) * 1000;
+	stop_timer(job);
+	jobio_close(&pv->in);
+	buf_done(&pv->in_data);
+	drop_args(pv);
+	agentc_forget(sb->agent, job);
+	job_fill_end(job, &e);
+	spool_end(sb->spool, &e, &pv->kept);
+	job_took_kept(job);
+	job_hold(job);
+	sandbox_job_event(sb, job, true);
+	tell_ended(job);
+	if (!pv->forgotten) {
+		job_ack(sb, job->number);
+		jobio_watch(job); /* what it left behind goes to the log */
+		bound(sb);
+	}
+	job_release(job);
+}
+
+void
+job_finish(struct job *job)
+{
+	job_hold(job);
+	jobio_drain(job);
+	if (!job->priv->forgotten)
+		settle(job);
+	job_release(job);
+}
+
+static void
+end_by(struct job *job, int code, int sig)
+{
+	job->code = code;
+	job->signal = sig;
+	job_finish(job);
+}
+
+/* It never ran: the sentence is what it has to say. */
+void
+job_fail(struct job *job, int code, const char *reason)
+{
+	char text[sizeof(job->reason) + 1];
+	size_t n;
+
+	job->failed = true;
+	job->code = code;
+	(void)str_copy(job->reason, reason, sizeof(job->reason));
+	n = strlen(job->reason);
+	memcpy(text, job->reason, n);
+	text[n] = '\n';
+	if (job->started_ms == 0) {
+		job->started_ms = now_real_ms();
+		job_put_start(job);
+	}
+	job_hold(job);
+	job_output(job, JOB_STDERR, text, n + 1);
+	if (!job->priv->forgotten)
+		settle(job);
+	job_release(job);
+}
+
+/*** Time ***/
+
+void
+job_send_signal(struct sandbox *sb, int number, int sig)
+{
+	if (sb->agent != NULL)
+		agentc_call(sb->agent, "sbx.job.signal",
+		    json_pack("{s:i, s:i}", "job", number, "signal", sig), NULL,
+		    0, NULL, 0, 0, job_no_answer, NULL);
+}
+
+static void
+start_timer(struct job *job, uv_timer_cb fn, uint64_t ms)
+{
+	if (job->priv->timer == NULL) {
+		job->priv->timer = xcalloc(1, sizeof(*job->priv->timer));
+		(void)uv_timer_init(job->sb->f->loop, job->priv->timer);
+		job->priv->timer->data = job;
+	}
+	(void)uv_timer_start(job->priv->timer, fn, ms, 0);
+}
+
+static void
+on_limit(uv_timer_t *t)
+{
+	struct job *job = t->data;
+
+	if (job->priv->force && job->sb->state != SB_PAUSED) {
+		end_by(job, -1, SIGKILL);
+		return;
+	}
+	if (!job->priv->force)
+		job_send_signal(job->sb, job->number, SIGKILL);
+	job->timed_out = job->priv->force = true;
+	(void)uv_timer_start(t, on_limit, FORCE_MS, 0);
+}
+
+void
+job_limit(struct job *job, int64_t ms)
+{
+	start_timer(job, on_limit, ms > 0 ? (uint64_t)ms : 0);
+}
+
+/* Its first moment is over: its output is looked at as it comes. */
+static void
+on_look(uv_timer_t *t)
+{
+	struct job *job = t->data;
+	int64_t limit = job->priv->timeout_ms;
+
+	if (limit > 0)
+		(void)uv_timer_start(t, on_limit, (uint64_t)limit, 0);
+	kept_to_file(&job->priv->kept);
+	if (limit <= 0)
+		stop_timer(job);
+	jobio_watch(job);
+}
+
+/*** Starting ***/
+
+static void
+started(void *arg, const json_t *result, const void *bin, size_t bin_len,
+    const struct err *e)
+{
+	struct job *job = arg;
+	json_int_t pid;
+
+	(void)bin;
+	(void)bin_len;
+	if (e == NULL) {
+		pid = json_integer_value(json_object_get(result, "pid"));
+		job->pid = pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
+		return;
+	}
+	/* the connection ended: jobs_down tells us more */
+	if (e->code == ECANCELED || e->code == ECONNRESET ||
+	    job->sb->agent == NULL)
+		return;
+	/* a working directory that is not there is ENOENT as well */
+	job_fail(job,
+	    e->code == ENOENT && job->priv->cwd == NULL ? CODE_NO_SHELL
+							: CODE_NOT_RUN,
+	    e->text);
+}
+
+static json_t *
+start_params(const struct job *job)
+{
+	const struct job_priv *pv = job->priv;
+	json_t *p = json_pack("{s:i, s:b}", "job", job->number, "binary", 1);
+
+	if (pv->env != NULL)
+		(void)json_object_set(p, "env", pv->env);
+	if (pv->cwd != NULL)
+		(void)json_object_set_new(p, "cwd", json_string(pv->cwd));
+	if (pv->has_stdin)
+		(void)json_object_set_new(p, "stdin", json_true());
+	return p;
+}
+
+static void
+start_now(struct job *job)
+{
+	struct sandbox *sb = job->sb;
+	struct job_priv *pv = job->priv;
+	int fds[6];
+	struct err e;
+	size_t i, n;
+
+	job->state = JOB_RUNNING;
+	job->started_ms = now_real_ms();
+	pv->began_ns = uv_hrtime();
+	if (jobio_open(job, fds, &n, &e) < 0) {
+		job_put_start(job);
+		job_fail(job, CODE_NOT_RUN, e.text);
+		return;
+	}
+	job_put_start(job);
+	agentc_call(sb->agent, "sbx.job.start", start_params(job), job->cmd,
+	    job->cmd_len, fds, n, 0, started, job);
+	for (i = 0; i < n; i += 2)
+		close_fd(&fds[i]);
+	if (pv->has_stdin)
+		jobio_feed(job);
+	start_timer(job, on_look, LOOK_MS);
+	sandbox_job_event(sb, job, false);
+}
+
+static int
+check_args(const struct sandbox *sb, const struct job_args *a, struct err *e)
+{
+	const char *s = a->script;
+
+	if (a->len == 0)
+		return err_setx(e, EINVAL, "the script is empty");
+	if (a->len > JOB_SCRIPT_MAX)
+		return err_setx(e, E2BIG,
+		    "the script has %zu bytes: at most "
+		    "%u",
+		    a->len, JOB_SCRIPT_MAX);
+	/* what sh gets as an argument ends at a NUL */
+	if (memchr(s, '\0', a->len) != NULL &&
+	    (a->len < 2 || memcmp(s, "#!", 2) != 0))
+		return err_setx(e, EINVAL, "the script has a NUL byte");
+	if (sb->state == SB_CREATING || sb->state == SB_STARTING)
+		return 0;
+	if (sb->state != SB_RUNNING || sb->agent == NULL)
+		return err_setx(e, EHOSTDOWN, "the sandbox is %s",
+		    sb_state_names[sb->state]);
+	return 0;
+}
+
+int
+job_start(struct sandbox *sb, const struct job_args *a, struct job **ret,
+    struct err *e)
+{
+	struct job_priv *pv;
+	struct job *job;
+
+	if (check_args(sb, a, e) < 0)
+		return -1;
+	job = job_new(sb, sb->next_job++, a->script, a->len);
+	pv = job->priv;
+	job->session = a->session;
+	pv->env = json_incref((json_t *)(uintptr_t)a->env);
+	pv->cwd = a->cwd != NULL ? xstrdup(a->cwd) : NULL;
+	pv->has_stdin = a->stdin_data != NULL;
+	buf_limit(&pv->in_data, SIZE_MAX / 2);
+	if (pv->has_stdin &&
+	    buf_add(&pv->in_data, a->stdin_data, a->stdin_len) < 0) {
+		job_free(job);
+		return err_set(e, ENOMEM, "stdin");
+	}
+	pv->timeout_ms =
+	    a->timeout_ms > 0 ? a->timeout_ms : sb->timeout_s * 1000;
+	if (!a->session)
+		sb->newest = job;
+	*ret = job;
+	if (sb->state == SB_RUNNING)
+		start_now(job);
+	return 0;
+}
+
+/* Again from the first each time: a callback may have changed the list. */
+static struct job *
+first_in(const struct sandbox *sb, enum job_state state)
+{
+	struct job *job;
+
+	TAILQ_FOREACH (job, &sb->jobs, link)
+		if (job->state == state)
+			return job;
+	return NULL;
+}
+
+void
+jobs_run(struct sandbox *sb)
+{
+	struct job *job;
+
+	while (sb->agent != NULL && (job = first_in(sb, JOB_QUEUED)) != NULL)
+		start_now(job);
+}
+
+/*** What is asked about it ***/
+
+int
+job_signal(struct job *job, int sig, struct err *e)
+{
+	if (job->state == JOB_ENDED)
+		return err_setx(e, ESRCH, "job %d has ended", job->number);
+	if (sig <= 0 || sig > SIGNAL_MAX)
+		return err_setx(e, EINVAL, "signal %d", sig);
+	if (job->state == JOB_QUEUED) {
+		job->started_ms = now_real_ms();
+		job_put_start(job);
+		end_by(job, -1, sig);
+		return 0;
+	}
+	job_send_signal(job->sb, job->number, sig);
+	return 0;
+}
+
+void
+job_forget(struct job *job)
+{
+	job_hold(job);
+	if (job->state == JOB_RUNNING)
+		job_send_signal(job->sb, job->number, SIGKILL);
+	if (job->state != JOB_ENDED) {
+		if (job->started_ms == 0) {
+			job->started_ms = now_real_ms();
+			job_put_start(job);
+		}
+		end_by(job, -1, SIGKILL);
+	}
+	if (!job->priv->forgotten)
+		erase(job);
+	job_release(job);
+}
+
+struct job *
+job_find(struct sandbox *sb, int number)
+{
+	struct job *job;
+
+	if (number == 0)
+		return sb->newest;
+	if (number == -1)
+		return TAILQ_LAST(&sb->jobs, job_list);
+	TAILQ_FOREACH_REVERSE(job, &sb->jobs, job_list, link)
+	if (job->number == number)
+		return job;
+	return NULL;
+}
+
+ssize_t
+job_read(struct job *job, enum job_stream s, uint64_t off, void *p, size_t n)
+{
+	return kept_read(&job->priv->kept, s, off, p, n);
+}
+
+int
+job_open(struct job *job)
+{
+	int fd = kept_open(&job->priv->kept);
+
+	job_took_kept(job);
+	return fd;
+}
+
+int
+job_exit_status(const struct job *job)
+{
+	return job->signal != 0 ? 128 + job->signal : job->code;
+}
+
+int
+jobs_running(const struct sandbox *sb)
+{
+	const struct job *job;
+	int n = 0;
+
+	TAILQ_FOREACH (job, &sb->jobs, link)
+		n += job->state != JOB_ENDED;
+	return n;
+}
+
+ssize_t
+sandbox_log_read(struct sandbox *sb, uint64_t off, void *p, size_t n)
+{
+	return spool_log_read(job_spool(sb), off, p, n);
+}
+
+uint64_t
+sandbox_log_size(struct sandbox *sb)
+{
+	return spool_log_size(job_spool(sb));
+}
+
+/*** The sandbox's own ups and downs ***/
+
+void
+jobs_down(struct sandbox *sb)
+{
+	struct job *job;
+
+	while ((job = first_in(sb, JOB_QUEUED)) != NULL)
+		job_fail(job, CODE_NOT_RUN, "the sandbox is down");
+	while ((job = first_in(sb, JOB_RUNNING)) != NULL)
+		if (job->priv->exited)
+			job_finish(job);
+		else
+			end_by(job, -1, SIGKILL);
+}
+
+void
+jobs_free(struct sandbox *sb)
+{
+	struct job *job;
+
+	while ((job = TAILQ_FIRST(&sb->jobs)) != NULL)
+		job_free(job);
+	spool_free(sb->spool);
+	sb->spool = NULL;
+}

@@ -1,0 +1,116 @@
+/*
+ * jobs_impl.h - what jobs.c (the life of a job) and jobio.c (its streams)
+ * share.
+ *
+ * Most jobs are short, so nothing is watched at first: after LOOK_MS, or when
+ * the pipes are read at the job's end, whichever comes first. Until then the
+ * pipes hold what it says.
+ */
+#ifndef DAEMON_JOBS_IMPL_H
+#define DAEMON_JOBS_IMPL_H
+
+#include <uv.h>
+
+#include "daemon/agentc.h"
+#include "daemon/jobs.h"
+#include "daemon/spool.h"
+
+#define LOOK_MS 1
+/* A killed job whose end is not told by then has ended for us. */
+#define FORCE_MS 5000
+
+struct reopen;
+
+/* Our end of one of a job's pipes. */
+struct job_pipe {
+	struct job *job; /* borrowed */
+	int fd;		 /* -1: closed */
+	uint64_t ino;
+	uv_poll_t *poll;       /* NULL: not watched */
+	bool wide;	       /* made larger already */
+	struct reopen *reopen; /* the broker is asked for it */
+};
+
+struct job_priv {
+	struct kept kept;
+	struct job_pipe out[2]; /* JOB_STDOUT, JOB_STDERR */
+	struct job_pipe in;
+	struct buf in_data; /* not yet written */
+	TAILQ_HEAD(, follower) followers;
+	struct follower *next; /* in a walk over them */
+	int busy;	       /* depth of callbacks: not to be freed */
+	bool forgotten;	       /* freed when not busy */
+	uv_timer_t *timer;
+	bool force; /* the timer's next end is forced */
+	int64_t timeout_ms;
+	uint64_t began_ns; /* uv_hrtime; 0: by an earlier front */
+	json_t *env;
+	char *cwd;
+	bool has_stdin;
+	bool loaded; /* of an earlier front, the agent was not asked yet */
+	bool exited; /* the agent said so; pipes are still being opened */
+};
+
+/*** jobio.c ***/
+
+/* Makes the pipes; fds gets those for the agent, n how many: theirs and
+ * ours in turn. */
+int jobio_open(struct job *job, int fds[6], size_t *ret_n, struct err *e);
+/* Watches what is not watched. */
+void jobio_watch(struct job *job);
+/* What is in the pipes now, and no more. */
+void jobio_drain(struct job *job);
+/* Writes stdin's bytes; at their end tells the agent. */
+void jobio_feed(struct job *job);
+/* The agent's copy of stdin's writing end is to be closed. */
+void jobio_eof(struct job *job);
+void jobio_close(struct job_pipe *p);
+/* Asks the broker for the pipe that is descriptor fdnum of the agent. */
+void jobio_reopen(struct job_pipe *p, int fdnum);
+/* An agent_done for what needs none. */
+void job_no_answer(void *arg, const json_t *result, const void *bin,
+    size_t bin_len, const struct err *e);
+bool jobio_opening(const struct job *job);
+
+/*** jobs.c ***/
+
+/* As shells say it; no shell at all is 127. */
+#define CODE_NOT_RUN 126
+#define SIGNAL_MAX 64
+
+struct spool *job_spool(struct sandbox *sb);
+/* In its place in the list. */
+struct job *job_new(
+    struct sandbox *sb, int number, const char *cmd, size_t len);
+/* Out of the list; the memory goes with the last hold. */
+void job_free(struct job *job);
+/* Around what may call back. */
+void job_hold(struct job *job);
+void job_release(struct job *job);
+/* Bytes of a stream have come. */
+void job_output(struct job *job, enum job_stream s, const void *p, size_t n);
+bool job_full(const struct job *job);
+void job_took_kept(struct job *job);
+/* Its process has exited: reads what is there and ends it. */
+void job_finish(struct job *job);
+/* It never ran, or nobody knows: the sentence is its output. */
+void job_fail(struct job *job, int code, const char *reason);
+/* Killed after that long. */
+void job_limit(struct job *job, int64_t ms);
+void job_send_signal(struct sandbox *sb, int number, int sig);
+/* The agent may forget it. */
+void job_ack(struct sandbox *sb, int number);
+
+/*** jobdisk.c ***/
+
+void job_put_start(struct job *job);
+void job_fill_end(const struct job *job, struct spool_end *ret);
+/* The whole journal anew. */
+void jobs_rewrite(struct sandbox *sb);
+
+/*** jobagent.c ***/
+
+/* A pipe is open again, or cannot be. */
+void job_reopened(struct job *job);
+
+#endif
