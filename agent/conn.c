@@ -74,6 +74,7 @@ free_conn(struct conn *c)
 	while ((s = TAILQ_FIRST(&c->fdsets)) != NULL)
 		free_fdset(c, s);
 	TAILQ_REMOVE(&conns, c, link);
+	handles_free(c->handles);
 	buf_done(&c->in);
 	buf_done(&c->out);
 	close_fd(&c->fd);

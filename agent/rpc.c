@@ -22,6 +22,8 @@ static const struct method *const groups[] = {
 	jobs_methods,
 	env_methods,
 	ports_methods,
+	files_methods,
+	tree_methods,
 };
 
 /*** Answers ***/

@@ -119,7 +119,8 @@ class Client:
 class Agent:
     """One agent; its root is this machine's, under a private /proc."""
 
-    def __init__(self, *args):
+    def __init__(self, *args, root=None):
+        agent = ["chroot", root, "/agent"] if root else [AGENT]
         self.dir = tempfile.mkdtemp(prefix="sbx-agent-")
         self.path = self.dir + "/agent.sock"
         self.listener = socket.socket(socket.AF_UNIX)
@@ -128,7 +129,7 @@ class Agent:
         self.unshare = subprocess.Popen(
             ["unshare", "-pf", "--mount-proc", "--kill-child", "sh", "-c",
              'exec 3<&%d; exec "$@"' % self.listener.fileno(), "sh",
-             AGENT, *args], pass_fds=[self.listener.fileno()])
+             *agent, *args], pass_fds=[self.listener.fileno()])
 
     def pid(self):
         p = self.unshare.pid
@@ -409,6 +410,330 @@ def test_ports(agent, c):
     s.close()
 
 
+# Files
+
+
+def scratch(agent, name):
+    path = f"{agent.dir}/{name}"
+    os.mkdir(path)
+    return path
+
+
+def b64(name):
+    return {"base64": base64.b64encode(name).decode()}
+
+
+def test_fs_read_write(agent, c):
+    d = scratch(agent, "rw")
+    fails(-2, c.fs, "open", path=f"{d}/f", flags="r")
+    fails(-2, c.fs, "open", path=f"{d}/a/b/f", flags="w", create=True)
+    f = c.fs("open", path=f"{d}/a/b/f", flags="rw", create=True, mode=0o640,
+             parents=True)
+    assert (f["type"], f["size"], f["mode"]) == ("file", 0, 0o640), f
+    assert os.stat(f"{d}/a/b").st_mode & 0o777 == 0o755
+    h, data = f["h"], os.urandom(3 << 20)
+    for off in range(0, len(data), 1 << 20):
+        r = c.call("sbx.fs.write", {"h": h, "off": off},
+                   binary=data[off:off + (1 << 20)])
+        assert r == {"len": 1 << 20}, r
+    with open(f"{d}/a/b/f", "rb") as g:
+        assert g.read() == data
+    r = c.fs("read", h=h, off=1000, len=1 << 20)
+    assert r == {"len": 1 << 20, "binary": True}
+    i = c.request("sbx.fs.read", {"h": h, "off": (3 << 20) - 7, "len": 100})
+    kind, payload = c.recv_frame()
+    assert kind == BINARY and payload == data[-7:]
+    assert c.reply(i)["len"] == 7
+    i = c.request("sbx.fs.read", {"h": h, "off": 5 << 20, "len": 100})
+    assert c.recv_frame() == (BINARY, b"")
+    assert c.reply(i)["len"] == 0
+    c.fs("fsync", h=h)
+    st = c.fs("getattr", h=h)
+    assert st["size"] == 3 << 20 and st["ino"] == os.stat(
+        f"{d}/a/b/f").st_ino, st
+    c.fs("close", h=h)
+    for method in ("close", "getattr", "fsync"):
+        fails(-9, c.fs, method, h=h)
+    fails(-9, c.fs, "read", h=h, off=0, len=1)
+    assert "len" in fails(-32602, c.fs, "read", h=h, off=0, len=(1 << 20) + 1)
+    assert "off" in fails(-32602, c.fs, "read", h=h, off=-1, len=1)
+    assert "flags" in fails(-22, c.fs, "open", path=d, flags="x")
+    f = c.fs("open", path=f"{d}/a/b/f", flags="w", trunc=True)
+    assert f["size"] == 0 and os.path.getsize(f"{d}/a/b/f") == 0
+    fails(-17, c.fs, "open", path=f"{d}/a/b/f", flags="w", create=True,
+          excl=True)
+    c.fs("close", h=f["h"])
+
+
+def test_fs_kinds(agent, c):
+    d = scratch(agent, "kinds")
+    os.mkfifo(f"{d}/fifo")
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(f"{d}/sock")
+    fails(-21, c.fs, "open", path=d, flags="r")
+    for flags in ("r", "w", "rw"):
+        fails(-6, c.fs, "open", path=f"{d}/fifo", flags=flags)
+        fails(-6, c.fs, "open", path=f"{d}/sock", flags=flags)
+    open(f"{d}/f", "w").close()
+    fails(-20, c.fs, "open", path=f"{d}/f", flags="d")
+    kinds = {n: c.fs("lookup", path=f"{d}/{n}")["type"]
+             for n in ("fifo", "sock", "f", ".", "../kinds")}
+    assert kinds == {"fifo": "fifo", "sock": "socket", "f": "file",
+                     ".": "dir", "../kinds": "dir"}, kinds
+    assert c.fs("lookup", path="/")["type"] == "dir"
+    assert c.fs("lookup", path="")["type"] == "dir"
+    s.close()
+
+
+def test_fs_links_are_not_followed(agent, c):
+    d = scratch(agent, "links")
+    os.mkdir(f"{d}/real")
+    with open(f"{d}/real/f", "w") as g:
+        g.write("data")
+    os.symlink("real", f"{d}/dir")
+    os.symlink("real/f", f"{d}/file")
+    os.symlink(f"{d}/new", f"{d}/dangling")
+    os.symlink("loop", f"{d}/loop")
+    for path in ("file", "dir/f", "dangling", "loop"):
+        for flags in ("r", "w"):
+            fails(-40, c.fs, "open", path=f"{d}/{path}", flags=flags)
+            fails(-40, c.fs, "open", path=f"{d}/{path}", flags=flags,
+                  create=True, parents=True)
+        fails(-40, c.fs, "open", path=f"{d}/{path}", flags="w", atomic=True)
+        fails(-40, c.fs, "unlink", path=f"{d}/{path}/x")
+        fails(-40, c.fs, "mkdir", path=f"{d}/{path}/x")
+        fails(-40, c.fs, "remove", path=f"{d}/{path}/x")
+    assert not os.path.exists(f"{d}/new")
+    assert c.fs("lookup", path=f"{d}/dir")["type"] == "symlink"
+    assert c.fs("readlink", path=f"{d}/dir") == {"target": "real"}
+    fails(-22, c.fs, "readlink", path=f"{d}/real")
+    fails(-95, c.fs, "setattr", path=f"{d}/file", mode=0o600)
+    c.fs("setattr", path=f"{d}/file", mtime=5000)
+    assert os.lstat(f"{d}/file").st_mtime == 5
+    assert os.stat(f"{d}/real/f").st_mtime > 10
+    # with follow they are, as a process inside would
+    for path in ("file", "dir/f"):
+        f = c.fs("open", path=f"{d}/{path}", flags="r", follow=True)
+        assert f["size"] == 4
+        c.fs("close", h=f["h"])
+    assert c.fs("lookup", path=f"{d}/dir", follow=True)["type"] == "dir"
+    fails(-40, c.fs, "lookup", path=f"{d}/loop", follow=True)
+    fails(-40, c.fs, "open", path=f"{d}/loop", flags="w", atomic=True,
+          follow=True)
+    f = c.fs("open", path=f"{d}/dangling", flags="w", create=True, follow=True)
+    c.fs("close", h=f["h"])
+    assert os.path.isfile(f"{d}/new")
+    for path in ("..", "/..", "x/../..", "/../etc/passwd"):
+        fails(-18, c.fs, "lookup", path=path)
+    fails(-36, c.fs, "lookup", path="x" * 300)
+    fails(-36, c.fs, "lookup", path="x/" * 3000)
+
+
+def test_fs_atomic(agent, c):
+    d = scratch(agent, "atomic")
+    x = Client(agent.path)
+
+    def begin(path, **kw):
+        f = x.fs("open", path=f"{d}/{path}", flags="w", atomic=True, **kw)
+        x.call("sbx.fs.write", {"h": f["h"], "off": 0}, binary=b"new")
+        return f["h"]
+
+    def text(path):
+        with open(f"{d}/{path}") as g:
+            return g.read()
+    with open(f"{d}/f", "w") as g:
+        g.write("old")
+    os.chmod(f"{d}/f", 0o751)
+    h = begin("f")
+    assert text("f") == "old" and len(os.listdir(d)) == 2
+    x.fs("close", h=h)
+    assert text("f") == "old" and os.listdir(d) == ["f"]
+    h = begin("f")
+    x.fs("close", h=h, commit=True)
+    assert text("f") == "new" and os.listdir(d) == ["f"]
+    assert os.stat(f"{d}/f").st_mode & 0o777 == 0o751
+    x.fs("close", h=begin("p/q/g", parents=True, mode=0o600), commit=True)
+    assert text("p/q/g") == "new"
+    assert os.stat(f"{d}/p/q/g").st_mode & 0o777 == 0o600
+    os.symlink("p", f"{d}/link")
+    os.symlink("../f", f"{d}/p/up")
+    with open(f"{d}/f", "w") as g:
+        g.write("old")
+    x.fs("close", h=begin("link/up", follow=True), commit=True)
+    assert text("f") == "new" and os.path.islink(f"{d}/p/up")
+    fails(-21, begin, "p")
+    fails(-17, begin, "f", excl=True)
+    begin("cut")
+    assert [n for n in os.listdir(d) if n.startswith(".sbx-put-")]
+    x.close()
+    eventually(lambda: sorted(os.listdir(d)) == ["f", "link", "p"],
+               "a cut-off upload left something")
+
+
+def test_fs_readdir(agent, c):
+    d = scratch(agent, "list")
+    names = [b"n%d" % i for i in range(2500)] + [
+        b"\xff\xfe", b"new\nline", b'"quote"', "é".encode(), b"\x01" * 255]
+    for n in names:
+        open(d.encode() + b"/" + n, "w").close()
+    h = c.fs("open", path=d, flags="d")["h"]
+    found, after, pages = [], None, 0
+    while True:
+        r = c.fs("readdir", h=h, **({} if after is None else
+                                    {"after": after}))
+        assert len(r["entries"]) <= 1000
+        found += r["entries"]
+        pages += 1
+        after = r["next"]
+        if after is None:
+            break
+    assert pages == 3, pages
+
+    def raw(n):
+        return base64.b64decode(n["base64"]) if isinstance(n, dict) \
+            else n.encode()
+    assert sorted(raw(e["name"]) for e in found) == sorted(names)
+    assert all(e["type"] == "file" and e["nlink"] == 1 for e in found)
+    assert len(c.fs("readdir", h=h)["entries"]) == 1000  # again from the top
+    fails(-21, c.fs, "read", h=h, off=0, len=1)
+    c.fs("close", h=h)
+    for n in names:
+        c.fs("unlink", path=b64(d.encode() + b"/" + n))
+    assert os.listdir(d) == []
+    assert "path" in fails(-32602, c.fs, "unlink", path={"base64": "*"})
+    assert "path" in fails(-32602, c.fs, "unlink", path="a\0b")
+    assert "path" in fails(-32602, c.fs, "unlink", path=7)
+    assert "path" in fails(-32602, c.fs, "unlink")
+
+
+def test_fs_names(agent, c):
+    d = scratch(agent, "names")
+    c.fs("mkdir", path=f"{d}/a", mode=0o700)
+    assert os.stat(f"{d}/a").st_mode & 0o777 == 0o700
+    fails(-17, c.fs, "mkdir", path=f"{d}/a")
+    c.fs("mkdir", path=f"{d}/a", parents=True)
+    fails(-2, c.fs, "mkdir", path=f"{d}/x/y")
+    c.fs("mkdir", path=f"{d}/x/y/z", parents=True)
+    c.fs("symlink", path=f"{d}/s", target="/nowhere at all")
+    assert os.readlink(f"{d}/s") == "/nowhere at all"
+    open(f"{d}/f", "w").close()
+    c.fs("link", **{"from": f"{d}/f", "to": f"{d}/g"})
+    assert os.stat(f"{d}/g").st_nlink == 2
+    c.fs("rename", **{"from": f"{d}/g", "to": f"{d}/a/h"})
+    fails(-17, c.fs, "rename", **{"from": f"{d}/f", "to": f"{d}/a/h",
+                                  "flags": 1})
+    fails(-32602, c.fs, "rename", **{"from": f"{d}/f", "to": f"{d}/a/h",
+                                     "flags": 4})
+    fails(-39, c.fs, "rmdir", path=f"{d}/x")
+    fails(-21, c.fs, "unlink", path=f"{d}/x")
+    fails(-20, c.fs, "rmdir", path=f"{d}/f")
+    c.fs("setattr", path=f"{d}/f", mode=0o600, size=77, mtime=1234567890123)
+    st = os.stat(f"{d}/f")
+    assert (st.st_mode & 0o777, st.st_size, st.st_mtime_ns) == \
+        (0o600, 77, 1234567890123000000)
+    assert c.fs("lookup", path=f"{d}/f")["mtime"] == 1234567890123
+    assert c.fs("statfs")["bsize"] > 0
+    for path in ("/", "", "."):
+        fails(-16, c.fs, "rmdir", path=path)
+        fails(-16, c.fs, "remove", path=path)
+
+
+def test_fs_system_is_closed(agent, c):
+    for top in ("proc", "dev", "sys"):
+        for method in ("rmdir", "unlink", "remove"):
+            fails(-16, c.fs, method, path=f"/{top}")
+            fails(-1, c.fs, method, path=f"/{top}/x")
+            fails(-1, c.fs, method, path=f"/tmp/../{top}/x/y")
+        fails(-16, c.fs, "rename", **{"from": f"/{top}", "to": "/tmp/x"})
+        fails(-1, c.fs, "rename", **{"from": "/tmp/x", "to": f"/{top}/x"})
+        fails(-1, c.fs, "mkdir", path=f"/{top}/x", parents=True)
+        fails(-17, c.fs, "mkdir", path=f"/{top}")
+        for kw in ({}, {"create": True}, {"atomic": True}, {"follow": True}):
+            fails(-1, c.fs, "open", path=f"/{top}/version", flags="w", **kw)
+    d = scratch(agent, "system")
+    os.symlink("/dev", f"{d}/dev")
+    os.symlink("/proc/self/mem", f"{d}/mem")
+    for kw in ({"create": True}, {"atomic": True}):
+        fails(-1, c.fs, "open", path=f"{d}/dev/x", flags="w", follow=True,
+              **kw)
+    fails(-1, c.fs, "open", path=f"{d}/mem", flags="r", follow=True)
+    fails(-1, c.fs, "open", path="/proc", flags="d")
+    assert not os.path.exists("/dev/x")
+
+
+def test_fs_remove(agent, c):
+    d = scratch(agent, "remove")
+    os.mkdir(f"{d}/keep")
+    open(f"{d}/keep/f", "w").close()
+    os.mkdir(f"{d}/t")
+    os.symlink("../keep", f"{d}/t/dir")
+    os.symlink("../keep/f", f"{d}/t/file")
+    os.symlink("t", f"{d}/link")
+    os.mkdir(f"{d}/t/closed", 0)
+    here = os.open(f"{d}/t", os.O_RDONLY)
+    for i in range(700):  # deeper than a path is long
+        os.mkdir("deep-deep-deep", dir_fd=here)
+        down = os.open("deep-deep-deep", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = down
+    os.close(here)
+    for i in range(3000):
+        open(f"{d}/t/n{i}", "w").close()
+    c.fs("remove", path=f"{d}/link")
+    assert os.path.isdir(f"{d}/t")
+    c.fs("remove", path=f"{d}/t")
+    assert os.listdir(d) == ["keep"] and os.listdir(f"{d}/keep") == ["f"]
+    fails(-2, c.fs, "remove", path=f"{d}/t")
+    c.fs("remove", path=f"{d}/keep/f")
+    assert os.listdir(f"{d}/keep") == []
+
+
+def test_fs_handles_end(agent, c):
+    x = Client(agent.path)
+    d = scratch(agent, "handles")
+    for _ in range(256):
+        x.fs("open", path=d, flags="d")
+    fails(-24, x.fs, "open", path=d, flags="d")
+    fails(-9, c.fs, "getattr", h=0)  # another's are not ours
+    x.fs("close", h=17)
+    assert x.fs("open", path=d, flags="d")["h"] == 17
+    x.close()
+    eventually(lambda: agent_fds(agent) == agent.fds, "handles are left")
+
+
+def test_fs_root_without_proc(agent, c):
+    # files mode, its root a directory of ours: links cannot leave it
+    root = scratch(agent, "root")
+    shutil.copy(AGENT, f"{root}/agent")
+    os.makedirs(f"{root}/etc")
+    os.makedirs(f"{root}/dev")
+    os.symlink("/etc", f"{root}/abs")
+    os.symlink("../../../../../../etc", f"{root}/up")
+    files = Agent("--files", root=root)
+    try:
+        x = Client(files.path)
+        fails(-95, x.call, "sbx.hello")
+        fails(-2, x.fs, "open", path="/etc/passwd", flags="r")
+        for link in ("abs", "up"):
+            fails(-2, x.fs, "open", path=f"{link}/passwd", flags="r",
+                  follow=True)
+            h = x.fs("open", path=f"{link}/{link}", flags="w", atomic=True,
+                     follow=True)["h"]
+            x.fs("close", h=h, commit=True)
+            assert os.path.isfile(f"{root}/etc/{link}")
+        fails(-1, x.fs, "mkdir", path="/dev/x")
+        x.close()
+        time.sleep(5)
+        x = Client(files.path)
+        x.call("sbx.ping")
+        x.close()
+        began = time.time()
+        assert files.unshare.wait(timeout=20) == 0
+        assert 9 < time.time() - began < 12
+    finally:
+        files.stop()
+
+
 # A hostile peer
 
 
@@ -522,6 +847,7 @@ def main():
         c = Client(agent.path)
         hello = c.call("sbx.hello")
         assert hello["version"] == 1 and hello["jobs"] == [], hello
+        c.fs("lookup", path="/")  # opens the root once
         agent.fds = agent_fds(agent)
         only = sys.argv[1:]
         for name, fn in list(globals().items()):

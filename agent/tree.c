@@ -1,0 +1,311 @@
+/*
+ * The tree by path: names are made, moved and removed in a directory that was
+ * opened without following a link (path.h), so no name can be swapped for one
+ * that leads elsewhere.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+
+#include "agent/files.h"
+#include "agent/path.h"
+#include "agent/remove.h"
+#include "lib/fd.h"
+
+#define RENAME_KNOWN 3 /* RENAME_NOREPLACE, RENAME_EXCHANGE */
+
+/* A name in its directory. */
+struct place {
+	struct path path;
+	int dir;
+	const char *name; /* in path */
+};
+
+static void
+place_done(struct place *p)
+{
+	close_fd(&p->dir);
+}
+
+#define cleanup_place __attribute__((cleanup(place_done)))
+
+static int
+place_find(struct place *p, const struct bytes *path, bool parents)
+{
+	int r;
+
+	if ((r = path_set(&p->path, path, false)) < 0)
+		return r;
+	p->dir = path_parent(&p->path, parents, &p->name);
+	return p->dir < 0 ? p->dir : 0;
+}
+
+static int
+fs_mkdir(struct call *c, void *args)
+{
+	const struct fs_args *a = args;
+	cleanup_place struct place p = { .dir = -1 };
+	struct stat st;
+	int r;
+
+	(void)c;
+	if ((r = place_find(&p, &a->path, a->parents)) < 0)
+		return r == -EBUSY ? -EEXIST : r;
+	if (mkdirat(p.dir, p.name, a->mode >= 0 ? (mode_t)a->mode : 0755) == 0)
+		return 0;
+	if (errno == EEXIST && a->parents &&
+	    fstatat(p.dir, p.name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return S_ISDIR(st.st_mode) ? 0 : -EEXIST;
+	return -errno;
+}
+
+static int
+fs_symlink(struct call *c, void *args)
+{
+	const struct fs_args *a = args;
+	cleanup_place struct place p = { .dir = -1 };
+	int r;
+
+	(void)c;
+	if ((r = place_find(&p, &a->path, false)) < 0)
+		return r;
+	return symlinkat(a->target.p, p.dir, p.name) < 0 ? -errno : 0;
+}
+
+static int
+fs_readlink(struct call *c, void *args)
+{
+	const struct fs_args *a = args;
+	cleanup_fd int fd = -1;
+	char target[PATH_MAX];
+	struct path p;
+	ssize_t n;
+	int r;
+
+	if ((r = path_set(&p, &a->path, false)) < 0)
+		return r;
+	if ((fd = path_open(&p, O_PATH | O_NOFOLLOW, 0)) < 0)
+		return fd;
+	if ((n = readlinkat(fd, "", target, sizeof(target))) < 0)
+		return errno == ENOENT ? -EINVAL : -errno;
+	json_put_bytes(&c->out, "target", target, (size_t)n);
+	return 0;
+}
+
+static int
+fs_link(struct call *c, void *args)
+{
+	const struct fs_args *a = args;
+	cleanup_place struct place from = { .dir = -1 }, to = { .dir = -1 };
+	int r;
+
+	(void)c;
+	if ((r = place_find(&from, &a->path, false)) < 0 ||
+	    (r = place_find(&to, &a->to, false)) < 0)
+		return r;
+	return linkat(from.dir, from.name, to.dir, to.name, 0) < 0 ? -errno : 0;
+}
+
+static int
+fs_rename(struct call *c, void *args)
+{
+	const struct fs_args *a = args;
+	cleanup_place struct place from = { .dir = -1 }, to = { .dir = -1 };
+	int r;
+
+	(void)c;
+	if ((r = place_find(&from, &a->path, false)) < 0 ||
+	    (r = place_find(&to, &a->to, false)) < 0)
+		return r;
+	if (syscall(SYS_renameat2, from.dir, from.name, to.dir, to.name,
+		(unsigned)a->flags) < 0)
+		return -errno;
+	return 0;
+}
+
+static int
+unlink_as(const struct fs_args *a, int flags)
+{
+	cleanup_place struct place p = { .dir = -1 };
+	int r;
+
+	if ((r = place_find(&p, &a->path, false)) < 0)
+		return r;
+	return unlinkat(p.dir, p.name, flags) < 0 ? -errno : 0;
+}
+
+static int
+fs_unlink(struct call *c, void *args)
+{
+	(void)c;
+	return unlink_as(args, 0);
+}
+
+static int
+fs_rmdir(struct call *c, void *args)
+{
+	(void)c;
+	return unlink_as(args, AT_REMOVEDIR);
+}
+
+static int
+fs_remove(struct call *c, void *args)
+{
+	const struct fs_args *a = args;
+	cleanup_place struct place p = { .dir = -1 };
+	struct stat st;
+	int r;
+
+	if ((r = place_find(&p, &a->path, false)) < 0)
+		return r;
+	if (fstatat(p.dir, p.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (!S_ISDIR(st.st_mode))
+		return unlinkat(p.dir, p.name, 0) < 0 ? -errno : 0;
+	return work_start(c, remove_tree, p.dir, p.name);
+}
+
+static int
+set_size(const struct place *p, int64_t size)
+{
+	cleanup_fd int fd = -1;
+	struct stat st;
+
+	fd = openat(p->dir, p->name,
+	    O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	return ftruncate(fd, size) < 0 ? -errno : 0;
+}
+
+/* A race that puts a link there changes what the link leads to: inside the
+ * sandbox, with no more rights than those who made it have. */
+static int
+set_mode(const struct place *p, mode_t mode)
+{
+	struct stat st;
+
+	if (fstatat(p->dir, p->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (S_ISLNK(st.st_mode))
+		return -EOPNOTSUPP;
+	return fchmodat(p->dir, p->name, mode, 0) < 0 ? -errno : 0;
+}
+
+static int
+set_mtime(const struct place *p, int64_t ms)
+{
+	int64_t rest = ms % 1000;
+	struct timespec ts[2] = { { .tv_nsec = UTIME_OMIT } };
+
+	if (rest < 0)
+		rest += 1000;
+	ts[1].tv_sec = (ms - rest) / 1000;
+	ts[1].tv_nsec = rest * 1000000;
+	if (utimensat(p->dir, p->name, ts, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return 0;
+}
+
+static int
+fs_setattr(struct call *c, void *args)
+{
+	const struct fs_args *a = args;
+	cleanup_place struct place p = { .dir = -1 };
+	int r;
+
+	(void)c;
+	if ((r = place_find(&p, &a->path, false)) < 0)
+		return r;
+	if (a->mode >= 0 && (r = set_mode(&p, (mode_t)a->mode)) < 0)
+		return r;
+	if (a->size >= 0 && (r = set_size(&p, a->size)) < 0)
+		return r;
+	return a->mtime == INT64_MIN ? 0 : set_mtime(&p, a->mtime);
+}
+
+static int
+fs_statfs(struct call *c, void *args)
+{
+	struct statvfs v;
+
+	(void)args;
+	if (statvfs("/", &v) < 0)
+		return -errno;
+	json_put_int(&c->out, "bsize", (int64_t)v.f_frsize);
+	json_put_int(&c->out, "blocks", (int64_t)v.f_blocks);
+	json_put_int(&c->out, "bfree", (int64_t)v.f_bfree);
+	json_put_int(&c->out, "bavail", (int64_t)v.f_bavail);
+	json_put_int(&c->out, "files", (int64_t)v.f_files);
+	json_put_int(&c->out, "ffree", (int64_t)v.f_ffree);
+	return 0;
+}
+
+/*** The table ***/
+
+static const struct param path_params[] = {
+	FS_BYTES("path", path),
+	{ 0 },
+};
+
+static const struct param mkdir_params[] = {
+	FS_BYTES("path", path),
+	FS_MODE,
+	FS_BOOL(parents),
+	{ 0 },
+};
+
+static const struct param symlink_params[] = {
+	FS_BYTES("path", path),
+	FS_BYTES("target", target),
+	{ 0 },
+};
+
+static const struct param link_params[] = {
+	FS_BYTES("from", path),
+	FS_BYTES("to", to),
+	{ 0 },
+};
+
+static const struct param rename_params[] = {
+	FS_BYTES("from", path),
+	FS_BYTES("to", to),
+	FS_INT_OPT(flags, 0, RENAME_KNOWN, 0),
+	{ 0 },
+};
+
+/* Times in milliseconds that are seconds of 64 bits as well. */
+static const struct param setattr_params[] = {
+	FS_BYTES("path", path),
+	FS_MODE,
+	FS_INT_OPT(size, 0, INT64_MAX, -1),
+	FS_INT_OPT(mtime, INT64_MIN / 2, INT64_MAX / 2, INT64_MIN),
+	{ 0 },
+};
+
+const struct method tree_methods[] = {
+	{ .name = "sbx.fs.mkdir", .call = fs_mkdir, .params = mkdir_params },
+	{ .name = "sbx.fs.symlink",
+	    .call = fs_symlink,
+	    .params = symlink_params },
+	{ .name = "sbx.fs.readlink",
+	    .call = fs_readlink,
+	    .params = path_params },
+	{ .name = "sbx.fs.link", .call = fs_link, .params = link_params },
+	{ .name = "sbx.fs.rename", .call = fs_rename, .params = rename_params },
+	{ .name = "sbx.fs.unlink", .call = fs_unlink, .params = path_params },
+	{ .name = "sbx.fs.rmdir", .call = fs_rmdir, .params = path_params },
+	{ .name = "sbx.fs.remove", .call = fs_remove, .params = path_params },
+	{ .name = "sbx.fs.setattr",
+	    .call = fs_setattr,
+	    .params = setattr_params },
+	{ .name = "sbx.fs.statfs", .call = fs_statfs },
+	{ 0 },
+};
