@@ -63,6 +63,12 @@ struct api_field {
  */
 json_t *api_body(struct http_req *r, const struct api_field *fields, void *out,
     bool empty_ok);
+/* The body as an object of anything: null counts as {}. NULL: answered. */
+json_t *api_object(struct http_req *r, bool empty_ok);
+
+/* Limits of a body: l holds -1 where none was given, cpu is NAN then. False:
+ * answered with 400. */
+bool api_limits(struct http_req *r, double cpu, struct rt_limits *l);
 
 /*** Shapes ***/
 

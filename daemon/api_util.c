@@ -267,9 +267,8 @@ static reader *const readers[] = {
 	[API_MAP_NULL] = read_map_null,
 };
 
-/* The body as an object: null and, where allowed, nothing count as {}. */
-static json_t *
-parse_body(struct http_req *r, bool empty_ok)
+json_t *
+api_object(struct http_req *r, bool empty_ok)
 {
 	size_t n;
 	const char *p = http_body_data(r, &n);
@@ -307,7 +306,7 @@ json_t *
 api_body(struct http_req *r, const struct api_field *fields, void *out,
     bool empty_ok)
 {
-	json_t *j = parse_body(r, empty_ok);
+	json_t *j = api_object(r, empty_ok);
 
 	for (; j != NULL && fields->name != NULL; fields++) {
 		const json_t *v = json_object_get(j, fields->name);
@@ -326,6 +325,25 @@ api_body(struct http_req *r, const struct api_field *fields, void *out,
 		return NULL;
 	}
 	return j;
+}
+
+bool
+api_limits(struct http_req *r, double cpu, struct rt_limits *l)
+{
+	const char *wrong = NULL;
+
+	if (!isnan(cpu) && (cpu < 0.001 || cpu > 1e6))
+		wrong = "cpu: must be at least 0.001";
+	else if (l->memory_bytes == 0)
+		wrong = "memory: must be positive";
+	else if (l->storage_bytes == 0)
+		wrong = "storage: must be positive";
+	else if (l->pids == 0 || l->pids < -1)
+		wrong = "pids: must be positive";
+	l->cpu_milli = isnan(cpu) ? -1 : (int64_t)lround(cpu * 1000);
+	if (wrong != NULL)
+		http_error(r, 400, API_BAD_BODY ": %s", wrong);
+	return wrong == NULL;
 }
 
 /*** Shapes ***/

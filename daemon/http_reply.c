@@ -9,6 +9,9 @@
 #include "lib/buf.h"
 #include "lib/mem.h"
 
+/* Two outputs of a job, each byte of them escaped as \uXXXX. */
+#define JSON_MAX (128u << 20)
+
 static const struct {
 	int status;
 	const char *reason;
@@ -194,6 +197,7 @@ http_json(struct http_req *r, int status, json_t *j)
 	static const char failed[] = "{\"error\":\"answer too large\"}\n";
 	cleanup_buf struct buf text = BUF_INIT;
 
+	buf_limit(&text, JSON_MAX);
 	if (j == NULL ||
 	    json_dump_callback(
 		j, add_json, &text, JSON_COMPACT | JSON_ENCODE_ANY) != 0 ||
