@@ -1,4 +1,4 @@
-# sbxfs: everything is here; objects go under $(B).
+# sbxfs: everything is here; programs go to $(B), objects to $(B)/o.
 #   make            builds sbxd, sbxfs, sbx-agent
 #   make up | down  install what is missing, build, start, mount | undo
 #   make test       every test      (README.md names the others)
@@ -67,7 +67,7 @@ FOLDERS = lib agent runtimes pool daemon sbxfs
 AGENT_SHARED = agent/frame.c
 src = $(if $(filter agent,$1),$(AGENT_SHARED),$(filter-out \
     $1/main.c,$(wildcard $1/*.c)))
-obj = $(patsubst %.c,$(B)/%.o,$(call src,$1))
+obj = $(patsubst %.c,$(B)/o/%.o,$(call src,$1))
 archives = $(foreach f,$1 $(NEED.$1),$(B)/$f.a)
 LLHTTP.daemon = $(LLHTTP_OBJ)
 
@@ -77,16 +77,16 @@ $(B)/$1.a: $(call obj,$1) $(LLHTTP.$1)
 endef
 $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$f)))
 
-$(B)/%.o: %.c
+$(B)/o/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 $(B)/llhttp/%.o: $(LLHTTP_SRC)/%.c
 	@mkdir -p $(@D)
 	$(CC) $(LLHTTP_CPP) $(OPT) -fPIE $(if $(SAN),-fsanitize=$(SAN)) \
 	    -c -o $@ $<
-$(B)/sbxd: $(B)/daemon/main.o $(call archives,daemon)
+$(B)/sbxd: $(B)/o/daemon/main.o $(call archives,daemon)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS.daemon)
-$(B)/sbxfs: $(B)/sbxfs/main.o $(call archives,sbxfs)
+$(B)/sbxfs: $(B)/o/sbxfs/main.o $(call archives,sbxfs)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS.sbxfs)
 
 # The agent: musl, static, libc alone (it starts in any image).
@@ -106,9 +106,10 @@ $(B)/sbx-agent: $(MUSL_OBJ)
 UNIT = $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*.c))
 folder_of = $(firstword $(subst _, ,$(basename $(notdir $1))))
 define unit_rules
-$(B)/tests/unit/$1: $(B)/tests/unit/$1.o \
+$(B)/tests/unit/$1: $(B)/o/tests/unit/$1.o \
     $(if $(filter agent,$(call folder_of,$1)),$(B)/agent-test.a) \
     $(call archives,$(call folder_of,$1))
+	@mkdir -p $$(@D)
 	$$(CC) $$(LDFLAGS) -o $$@ $$^ $(LIBS.$(call folder_of,$1)) \
 	    $(shell pkg-config --libs check 2>/dev/null)
 endef
@@ -118,7 +119,7 @@ unit: $(UNIT)
 
 # What the agent's own tests and fuzzers link beside its framing: all of it
 # but main, built like the rest.
-AGENT_TEST_OBJ = $(patsubst %.c,$(B)/%.o,$(filter-out agent/main.c \
+AGENT_TEST_OBJ = $(patsubst %.c,$(B)/o/%.o,$(filter-out agent/main.c \
     $(AGENT_SHARED),$(wildcard agent/*.c)))
 $(B)/agent-test.a: $(AGENT_TEST_OBJ)
 	rm -f $@ && ar rcs $@ $^
@@ -132,10 +133,12 @@ FUZZ_ARCHIVES = $(B)/sbxfs.a $(call archives,daemon) $(B)/agent-test.a \
     $(B)/agent.a $(B)/lib.a
 FUZZ_LIBS = $(LIBS.daemon) $(LIBS.sbxfs)
 $(FUZZ_NAMES:%=$(B)/tests/fuzz/%): $(B)/tests/fuzz/%: \
-    $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(FUZZ_ARCHIVES)
+    $(B)/o/tests/fuzz/%.o $(B)/o/tests/fuzz/replay.o $(FUZZ_ARCHIVES)
+	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(FUZZ_LIBS)
 $(FUZZ_NAMES:%=$(B)/tests/fuzz/%.fuzzer): $(B)/tests/fuzz/%.fuzzer: \
-    $(B)/tests/fuzz/%.o $(FUZZ_ARCHIVES)
+    $(B)/o/tests/fuzz/%.o $(FUZZ_ARCHIVES)
+	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(FUZZ_LIBS)
 
 # Programs that tests/bench/run drives: static_NAME.c is musl's and static,
@@ -146,13 +149,15 @@ $(BENCH_STATIC:%=$(B)/tests/bench/%): $(B)/tests/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(MUSL_CC) -D_GNU_SOURCE -std=c17 -O2 $(WARN) -static -o $@ $<
 $(filter-out $(BENCH_STATIC:%=$(B)/tests/bench/%),$(BENCH_NAMES:%=$(B)/tests/bench/%)): \
-    $(B)/tests/bench/%: $(B)/tests/bench/%.o $(call archives,pool)
+    $(B)/tests/bench/%: $(B)/o/tests/bench/%.o $(call archives,pool)
+	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS.pool) $(LIBS.sbxfs)
 
 # Programs that cases in tests/t drive.
 TOOL_NAMES = $(basename $(notdir $(wildcard tests/tools/*.c)))
 $(TOOL_NAMES:%=$(B)/tests/tools/%): $(B)/tests/tools/%: \
-    $(B)/tests/tools/%.o $(call archives,daemon)
+    $(B)/o/tests/tools/%.o $(call archives,daemon)
+	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS.daemon)
 
 # Everything that `make test` runs, built.
