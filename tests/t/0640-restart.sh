@@ -8,19 +8,6 @@ need_root
 start_sbxd
 start_sbxfs
 
-# The pid of our process with this title.
-role() {
-	local pid
-
-	for pid in $(our_processes); do
-		if [ "$(tr '\0' ' ' <"/proc/$pid/cmdline" |
-		    sed 's/ *$//')" = "sbxd: $1" ]; then
-			echo "$pid"
-			return
-		fi
-	done
-}
-
 echo 'create a memory=77M cpu=0.7 label.k=v env.E=1' >"$M/ctl" ||
     fail "create"
 mkdir "$M/b" "$M/c" || fail mkdir
@@ -54,7 +41,7 @@ what_follows() {
 }
 
 for round in 1 2; do
-	front=$(role front)
+	front=$(role "sbxd: front")
 	[ -n "$front" ] || fail "no process is called sbxd: front"
 	kill -KILL "$front"
 	wait_for 20 gone "$front"
@@ -62,21 +49,14 @@ for round in 1 2; do
 	what_follows "the front's death $round"
 done
 
-kill -KILL "$sbxd_pid"
-wait "$sbxd_pid" 2>/dev/null
-no_front() {
-	[ -z "$(role front)" ] && [ -z "$(role worker)" ]
-}
-wait_for 20 no_front
+kill_broker
 run_sbxd
 what_follows "the broker's death"
 
 # What dies meanwhile is seen: the agent of b, by its init's pid outside.
 mkdir "$M/d" || fail mkdir
 id=$(sed -n 's/^id //p' "$M/d/status")
-kill -KILL "$sbxd_pid"
-wait "$sbxd_pid" 2>/dev/null
-wait_for 20 no_front
+kill_broker
 agent=$(for p in $(our_processes); do
 	! grep -qs "$id" "/proc/$p/cgroup" || echo "$p"
 done | head -n 1)
@@ -100,14 +80,22 @@ what_follows "a second death of the broker"
 kill -USR1 "$sbxd_pid"
 ended "$sbxd_pid" 20 || fail "SIGUSR1 did not end it"
 eq "exit after SIGUSR1" "$status" 0
-wait_for 10 no_front
+wait_for 10 no_daemon
 run_sbxd
 what_follows "an upgrade by SIGUSR1"
 
-kill -KILL "$sbxfs_pid"
-wait "$sbxfs_pid" 2>/dev/null
+kill_sbxfs
 start_sbxfs
 what_follows "the death of sbxfs"
+
+kill -KILL "$sbxfs_pid"
+wait "$sbxfs_pid" 2>/dev/null
+unmounted() {
+	! mounted
+}
+wait_for 10 unmounted
+start_sbxfs
+what_follows "the death of its guard"
 
 # The job's end arrives although three fronts have been there.
 touch "$M/a/fs/root/stop"

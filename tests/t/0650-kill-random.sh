@@ -14,18 +14,6 @@ say "SEED=$SEED KILLS=$kills"
 start_sbxd
 start_sbxfs
 
-role() {
-	local pid
-
-	for pid in $(our_processes); do
-		if [ "$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null |
-		    sed 's/ *$//')" = "sbxd: $1" ]; then
-			echo "$pid"
-			return
-		fi
-	done
-}
-
 # op KIND DOOR NAME: exit 0 only when the door said that it is done.
 op() {
 	case $1-$2 in
@@ -55,9 +43,6 @@ names_file() {
 	done | grep -v '^\*$' | sort
 }
 
-no_front() {
-	[ -z "$(role front)" ] && [ -z "$(role worker)" ]
-}
 both_up() {
 	healthy && cat "$M/status" >/dev/null 2>&1
 }
@@ -66,18 +51,15 @@ kill_one() {
 
 	case $1 in
 	broker)
-		kill -KILL "$sbxd_pid"
-		wait "$sbxd_pid" 2>/dev/null
-		wait_for 20 no_front
+		kill_broker
 		run_sbxd
 		;;
 	sbxfs)
-		kill -KILL "$sbxfs_pid"
-		wait "$sbxfs_pid" 2>/dev/null
+		kill_sbxfs
 		start_sbxfs
 		;;
 	*)
-		pid=$(role "$1")
+		pid=$(role "sbxd: $1")
 		[ -z "$pid" ] || kill -KILL "$pid"
 		;;
 	esac

@@ -206,7 +206,7 @@ mounted() {
 start_sbxfs() {
 	need_fuse
 	mkdir -p "$M" 2>/dev/null
-	"$B/sbxfs" -s "$RUN/files.sock" "$M" >>"$W/sbxfs.log" 2>&1 </dev/null &
+	"$B/sbxfs" -f -s "$RUN/files.sock" "$M" >>"$W/sbxfs.log" 2>&1 </dev/null &
 	sbxfs_pid=$!
 	wait_for 10 sbxfs_is_up
 }
@@ -298,6 +298,43 @@ ours() {
 		esac
 	done
 	tr '\0' ' ' 2>/dev/null <"$1/cmdline" | grep -qF "$W/"
+}
+
+# The pid of our process with this title, "sbxd: front".
+role() {
+	local pid
+
+	for pid in $(our_processes); do
+		if [ "$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" |
+		    sed 's/ *$//')" = "$1" ]; then
+			echo "$pid"
+			return
+		fi
+	done
+}
+
+no_daemon() {
+	[ -z "$(role 'sbxd: front')" ] && [ -z "$(role 'sbxd: worker')" ]
+}
+
+# Kills the broker; the others see it and end.
+kill_broker() {
+	kill -KILL "$sbxd_pid"
+	wait "$sbxd_pid" 2>/dev/null
+	sbxd_pid=
+	wait_for 20 no_daemon
+}
+
+# Kills what serves the mount; its guard unmounts and ends.
+kill_sbxfs() {
+	local server
+
+	server=$(role 'sbxfs: server')
+	[ -n "$server" ] || fail "no process is called sbxfs: server"
+	kill -KILL "$server"
+	ended "$sbxfs_pid" 10 || fail "the guard of sbxfs does not end"
+	sbxfs_pid=
+	! mounted || fail "the dead mount is still there"
 }
 
 our_cgroups() {
