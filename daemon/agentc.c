@@ -664,7 +664,8 @@ send_call(struct agentc *a, const struct frame *bin, const struct frame *json,
 		to = o->data;
 	}
 	(void)put_frame(to, FRAME_JSON, json->data, json->len);
-	memcpy(o->fds, fds, nfds * sizeof(*fds));
+	if (nfds != 0)
+		memcpy(o->fds, fds, nfds * sizeof(*fds));
 	o->nfds = nfds;
 }
 

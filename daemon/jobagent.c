@@ -122,6 +122,20 @@ first_loaded(const struct sandbox *sb)
 	return NULL;
 }
 
+/* Ended and acknowledged, but something it left behind holds its pipes: what
+ * that says goes to the log. */
+static void
+go_on_logging(struct sandbox *sb, const json_t *o)
+{
+	int number = number_in(o, "job");
+	struct job *job = number > 0 ? job_find(sb, number) : NULL;
+
+	if (job == NULL || job->state != JOB_ENDED)
+		return;
+	jobio_reopen(&job->priv->out[0], number_in(o, "out"));
+	jobio_reopen(&job->priv->out[1], number_in(o, "err"));
+}
+
 void
 jobs_adopt(struct sandbox *sb, const json_t *hello_result)
 {
@@ -147,4 +161,6 @@ jobs_adopt(struct sandbox *sb, const json_t *hello_result)
 			job_send_signal(sb, number, SIGKILL);
 		job_ack(sb, number);
 	}
+	json_array_foreach (json_object_get(hello_result, "left"), i, o)
+		go_on_logging(sb, o);
 }

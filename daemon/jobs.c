@@ -376,13 +376,20 @@ job_fail(struct job *job, int code, const char *reason)
 
 /*** Time ***/
 
-void
-job_send_signal(struct sandbox *sb, int number, int sig)
+static void
+send_signal(struct sandbox *sb, int number, int sig, bool timed_out)
 {
 	if (sb->agent != NULL)
 		agentc_call(sb->agent, "sbx.job.signal",
-		    json_pack("{s:i, s:i}", "job", number, "signal", sig), NULL,
-		    0, NULL, 0, 0, job_no_answer, NULL);
+		    json_pack("{s:i, s:i, s:b}", "job", number, "signal", sig,
+			"timed_out", timed_out),
+		    NULL, 0, NULL, 0, 0, job_no_answer, NULL);
+}
+
+void
+job_send_signal(struct sandbox *sb, int number, int sig)
+{
+	send_signal(sb, number, sig, false);
 }
 
 static void
@@ -406,7 +413,7 @@ on_limit(uv_timer_t *t)
 		return;
 	}
 	if (!job->priv->force)
-		job_send_signal(job->sb, job->number, SIGKILL);
+		send_signal(job->sb, job->number, SIGKILL, true);
 	job->timed_out = job->priv->force = true;
 	(void)uv_timer_start(t, on_limit, FORCE_MS, 0);
 }
