@@ -1,0 +1,93 @@
+/*
+ * box.h - the mirror of the front's sandboxes, fed by its notifications.
+ *
+ * A box is live while the front has it. Afterwards it is dead, or a husk when
+ * it was destroyed by unlinking its ctl: a name that shows what rm has still
+ * to remove, until its rmdir or a new sandbox of that name.
+ */
+#ifndef SBXFS_BOX_H
+#define SBXFS_BOX_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "sbxfs/nodes.h"
+
+#define BOX_ID_MAX 64
+#define BOX_NAME_MAX 64
+
+enum box_life {
+	BOX_LIVE,
+	BOX_HUSK,
+	BOX_DEAD
+};
+
+struct conv;
+struct parked;
+struct trees;
+
+TAILQ_HEAD(parked_list, parked);
+LIST_HEAD(conv_list, conv);
+
+struct box {
+	TAILQ_ENTRY(box) link;
+	char id[BOX_ID_MAX];
+	char name[BOX_NAME_MAX]; /* "" none */
+	char state[16];
+	uid_t uid;
+	gid_t gid;
+	mode_t mode;
+	int64_t created; /* unix seconds */
+	uint32_t run;
+	bool protect;
+	json_t *modes; /* {"exec":[mode,uid,gid]} or NULL */
+	enum box_life life;
+	bool leaves_husk; /* becomes one when it is gone */
+	uint64_t removed; /* a husk's rows that were removed, by file_index */
+	struct conv_list writers; /* exec, open for writing (exec.c) */
+	struct node_list opened;  /* nodes in fs/ with open files */
+	struct trees *trees;	  /* NULL: to be asked for (trees.c) */
+	bool trees_asked;
+	struct parked_list parked; /* requests that wait for them */
+	/* below is private */
+	unsigned refs;
+	unsigned round;
+};
+
+TAILQ_HEAD(box_list, box);
+
+struct boxes {
+	struct box_list all; /* in the order they came; husks too */
+	unsigned round;	     /* counts connections to the front */
+	void *by_name;	     /* trees of tsearch: live ones */
+	void *by_id;
+};
+
+void boxes_init(struct boxes *bs);
+void boxes_done(struct boxes *bs);
+
+/* A new connection: all are announced again, and synced drops the rest. */
+void boxes_begin(struct boxes *bs);
+void boxes_synced(struct boxes *bs);
+/* The notification `sandbox`: new or changed. NULL: it makes no sense. */
+struct box *boxes_update(struct boxes *bs, const json_t *params);
+/* The notification `gone`. */
+void boxes_gone(struct boxes *bs, const char *id);
+
+/* A live one or a husk of that name, or of that id; or NULL. */
+struct box *boxes_by_name(struct boxes *bs, const char *name);
+struct box *boxes_by_id(struct boxes *bs, const char *id);
+/* Forgets a husk. */
+void boxes_drop_husk(struct boxes *bs, struct box *b);
+
+/* What its directory is called. */
+const char *box_shown(const struct box *b);
+
+/* NULL-safe, both. */
+struct box *box_ref(struct box *b);
+void box_unref(struct box *b);
+
+#endif

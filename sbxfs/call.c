@@ -1,0 +1,156 @@
+#include <errno.h>
+
+#include "lib/mem.h"
+#include "sbxfs/impl.h"
+
+struct sbxfs *
+req_fs(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+struct caller
+req_caller(fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	return (
+	    struct caller){ .uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid };
+}
+
+void
+reply_err(fuse_req_t req, int error)
+{
+	(void)fuse_reply_err(req, error);
+}
+
+void
+reply_part(fuse_req_t req, const char *p, size_t len, size_t n, uint64_t off)
+{
+	if (off >= len)
+		off = len;
+	if (n > len - off)
+		n = len - (size_t)off;
+	(void)fuse_reply_buf(req, n != 0 ? p + off : NULL, n);
+}
+
+struct call *
+call_new(fuse_req_t req, void (*done)(struct call *, const struct reply *))
+{
+	struct call *c = xcalloc(1, sizeof(*c));
+
+	c->s = req_fs(req);
+	c->req = req;
+	c->caller = req_caller(req);
+	c->done = done;
+	return c;
+}
+
+struct call *
+call_for(struct handle *h, void (*done)(struct call *, const struct reply *))
+{
+	struct call *c = xcalloc(1, sizeof(*c));
+
+	c->s = h->s;
+	c->caller = h->opener;
+	c->done = done;
+	call_hold(c, h);
+	return c;
+}
+
+void
+call_hold(struct call *c, struct handle *h)
+{
+	c->h = handle_ref(h);
+}
+
+void
+call_node(struct call *c, struct node *n)
+{
+	c->n = node_ref(n);
+}
+
+static void
+finish(struct call *c, const struct reply *r)
+{
+	struct sbxfs *s = c->s;
+
+	if (c->done != NULL)
+		c->done(c, r);
+	if (c->h != NULL)
+		handle_unref(c->h);
+	if (c->n != NULL)
+		node_unref(&s->nodes, c->n);
+	free(c->text);
+	free(c);
+}
+
+static void
+answered(void *arg, const struct reply *r)
+{
+	struct call *c = arg;
+
+	/* From here on there is nothing to interrupt. */
+	if (c->req != NULL)
+		fuse_req_interrupt_func(c->req, NULL, NULL);
+	finish(c, r);
+}
+
+static void
+interrupted(fuse_req_t req, void *arg)
+{
+	struct call *c = arg;
+
+	(void)req;
+	client_cancel(c->s->client, c->id);
+}
+
+void
+call_send_bin(struct call *c, const char *method, json_t *params,
+    const void *bin, size_t len)
+{
+	const struct reply dead = { .error = -EIO };
+
+	json_object_set_new(
+	    params, "uid", json_integer((json_int_t)c->caller.uid));
+	json_object_set_new(
+	    params, "gid", json_integer((json_int_t)c->caller.gid));
+	json_object_set_new(params, "pid", json_integer(c->caller.pid));
+	c->id = client_call_bin(
+	    c->s->client, method, params, bin, len, answered, c);
+	if (c->id == 0)
+		finish(c, &dead);
+	else if (c->req != NULL)
+		fuse_req_interrupt_func(c->req, interrupted, c);
+}
+
+void
+call_send(struct call *c, const char *method, json_t *params)
+{
+	call_send_bin(c, method, params, NULL, 0);
+}
+
+json_t *
+node_params(const struct node *n)
+{
+	json_t *p = json_object();
+	cleanup_free char *profile = NULL;
+
+	if (n->file->at == AT_PROFILES) {
+		profile = xasprintf("profiles/%s", n->name);
+		json_object_set_new(p, "file", json_string(profile));
+	} else {
+		json_object_set_new(p, "file", json_string(n->file->name));
+	}
+	if (n->box != NULL)
+		json_object_set_new(p, "id", json_string(n->box->id));
+	if (n->job != 0)
+		json_object_set_new(p, "job", json_integer(n->job));
+	return p;
+}
+
+void
+call_done_err(struct call *c, const struct reply *r)
+{
+	reply_err(c->req, -r->error);
+}

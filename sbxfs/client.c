@@ -1,0 +1,383 @@
+#include "sbxfs/client.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include "agent/frame.h"
+#include "lib/buf.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+
+#define OUT_MAX (256u << 20) /* a front that does not read: then it is dead */
+#define IN_MAX (FRAME_MAX_FILES * 2 + (1u << 20))
+#define READ_BYTES (256u << 10)
+#define BUCKETS 256
+
+struct pending {
+	LIST_ENTRY(pending) link;
+	uint64_t id;
+	client_done done;
+	void *arg;
+};
+
+LIST_HEAD(pending_list, pending);
+
+struct client {
+	const char *path; /* borrowed */
+	const struct client_events *ev;
+	void *arg;
+	int fd;
+	bool broken; /* found while writing; dropped by the next drain */
+	struct buf in;
+	struct buf out;
+	struct buf binary; /* the last binary message, until its JSON comes */
+	bool has_binary;
+	int fds[FD_PASS_MAX * 4]; /* came, not taken yet */
+	size_t nfds;
+	uint64_t next_id;
+	struct pending_list pending[BUCKETS];
+};
+
+struct client *
+client_new(const char *path, const struct client_events *ev, void *arg)
+{
+	struct client *c = xcalloc(1, sizeof(*c));
+	size_t i;
+
+	c->path = path;
+	c->ev = ev;
+	c->arg = arg;
+	c->fd = -1;
+	c->next_id = 1;
+	buf_limit(&c->in, IN_MAX);
+	buf_limit(&c->out, OUT_MAX);
+	for (i = 0; i < BUCKETS; i++)
+		LIST_INIT(&c->pending[i]);
+	return c;
+}
+
+static void
+fail_pending(struct client *c)
+{
+	const struct reply r = { .error = -EIO, .client = c };
+	struct pending_list all = LIST_HEAD_INITIALIZER(all);
+	struct pending *p;
+	size_t i;
+
+	/* A done may call again, and then there is no connection: 0. */
+	for (i = 0; i < BUCKETS; i++)
+		while ((p = LIST_FIRST(&c->pending[i])) != NULL) {
+			LIST_REMOVE(p, link);
+			LIST_INSERT_HEAD(&all, p, link);
+		}
+	while ((p = LIST_FIRST(&all)) != NULL) {
+		LIST_REMOVE(p, link);
+		p->done(p->arg, &r);
+		free(p);
+	}
+}
+
+static void
+disconnect(struct client *c)
+{
+	close_fd(&c->fd);
+	c->broken = false;
+	buf_clear(&c->in);
+	buf_clear(&c->out);
+	buf_clear(&c->binary);
+	c->has_binary = false;
+	while (c->nfds > 0)
+		close_fd(&c->fds[--c->nfds]);
+	fail_pending(c);
+}
+
+void
+client_free(struct client *c)
+{
+	if (c == NULL)
+		return;
+	disconnect(c);
+	buf_done(&c->in);
+	buf_done(&c->out);
+	buf_done(&c->binary);
+	free(c);
+}
+
+int
+client_fd(const struct client *c)
+{
+	return c->fd;
+}
+
+bool
+client_wants_write(const struct client *c)
+{
+	return c->out.len != 0;
+}
+
+bool
+client_connect(struct client *c)
+{
+	if (c->fd >= 0)
+		return true;
+	c->fd = fd_unix_connect(c->path, SOCK_STREAM | SOCK_NONBLOCK);
+	if (c->fd < 0) {
+		c->fd = -1;
+		return false;
+	}
+	c->ev->up(c->arg);
+	return true;
+}
+
+static void
+flush_out(struct client *c)
+{
+	ssize_t r;
+
+	while (c->out.len != 0 && c->fd >= 0 && !c->broken) {
+		r = fd_send(c->fd, c->out.data, c->out.len, NULL, 0);
+		if (r == -EAGAIN)
+			return;
+		if (r < 0) {
+			c->broken = true;
+			return;
+		}
+		buf_consume(&c->out, (size_t)r);
+	}
+}
+
+static int
+add_json(struct client *c, json_t *msg)
+{
+	cleanup_free char *text = NULL;
+
+	text = json_dumps(msg, JSON_COMPACT);
+	json_decref(msg);
+	if (text == NULL)
+		return -EINVAL;
+	return frame_add(&c->out, FRAME_JSON, text, strlen(text));
+}
+
+uint64_t
+client_call_bin(struct client *c, const char *method, json_t *params,
+    const void *bin, size_t len, client_done done, void *arg)
+{
+	uint64_t id = c->next_id;
+	size_t start = c->out.len;
+	struct pending *p;
+
+	if (c->fd < 0 || c->broken) {
+		json_decref(params);
+		return 0;
+	}
+	if (bin != NULL)
+		json_object_set_new(params, "binary", json_true());
+	if ((bin != NULL && frame_add(&c->out, FRAME_BINARY, bin, len) < 0) ||
+	    add_json(c,
+		json_pack("{s:s,s:I,s:s,s:o}", "jsonrpc", "2.0", "id",
+		    (json_int_t)id, "method", method, "params", params)) < 0) {
+		buf_cut(&c->out, start);
+		return 0;
+	}
+	c->next_id++;
+	p = xcalloc(1, sizeof(*p));
+	p->id = id;
+	p->done = done;
+	p->arg = arg;
+	LIST_INSERT_HEAD(&c->pending[id % BUCKETS], p, link);
+	flush_out(c);
+	return id;
+}
+
+uint64_t
+client_call(struct client *c, const char *method, json_t *params,
+    client_done done, void *arg)
+{
+	return client_call_bin(c, method, params, NULL, 0, done, arg);
+}
+
+void
+client_notify(struct client *c, const char *method, json_t *params)
+{
+	if (c->fd < 0 || c->broken) {
+		json_decref(params);
+		return;
+	}
+	if (add_json(c,
+		json_pack("{s:s,s:s,s:o}", "jsonrpc", "2.0", "method", method,
+		    "params", params)) < 0)
+		c->broken = true;
+	flush_out(c);
+}
+
+void
+client_cancel(struct client *c, uint64_t id)
+{
+	client_notify(c, "cancel", json_pack("{s:I}", "req", (json_int_t)id));
+}
+
+int
+client_take_fd(struct client *c)
+{
+	int fd;
+
+	if (c->nfds == 0)
+		return -1;
+	fd = c->fds[0];
+	memmove(c->fds, c->fds + 1, --c->nfds * sizeof(c->fds[0]));
+	return fd;
+}
+
+static struct pending *
+take_pending(struct client *c, uint64_t id)
+{
+	struct pending *p;
+
+	LIST_FOREACH (p, &c->pending[id % BUCKETS], link)
+		if (p->id == id) {
+			LIST_REMOVE(p, link);
+			return p;
+		}
+	return NULL;
+}
+
+/* The -errno of an error object; what is not one of ours is -EIO. */
+static int
+error_of(const json_t *error)
+{
+	json_int_t code = json_integer_value(json_object_get(error, "code"));
+
+	if (code >= 0 || code < -4095)
+		return -EIO;
+	return (int)code;
+}
+
+static int
+handle_reply(struct client *c, json_t *msg, json_int_t id)
+{
+	struct reply r = { .client = c };
+	json_t *error = json_object_get(msg, "error");
+	struct pending *p;
+
+	if ((p = take_pending(c, (uint64_t)id)) == NULL)
+		return -EPROTO;
+	r.result = json_object_get(msg, "result");
+	if (error != NULL || !json_is_object(r.result)) {
+		r.error = error_of(error);
+		r.result = NULL;
+		log_debug("files.sock: %s",
+		    json_string_value(json_object_get(error, "message")) ?: "");
+	} else if (json_is_true(json_object_get(r.result, "binary"))) {
+		r.data = buf_str(&c->binary);
+		r.len = c->binary.len;
+	}
+	p->done(p->arg, &r);
+	free(p);
+	return 0;
+}
+
+static int
+handle_json(struct client *c, const struct frame *f)
+{
+	json_t *msg = json_loadb(f->data, f->len, JSON_ALLOW_NUL, NULL);
+	json_t *params, *id;
+	const char *method;
+	int r = -EPROTO;
+
+	if (!json_is_object(msg))
+		goto out;
+	id = json_object_get(msg, "id");
+	method = json_string_value(json_object_get(msg, "method"));
+	params = json_object_get(msg, "params");
+	if (method != NULL && id == NULL && json_is_object(params)) {
+		c->ev->notice(c->arg, method, params);
+		r = 0;
+	} else if (json_is_integer(id)) {
+		r = handle_reply(c, msg, json_integer_value(id));
+	}
+	buf_clear(&c->binary);
+	c->has_binary = false;
+out:
+	json_decref(msg);
+	return r;
+}
+
+static int
+handle_frame(struct client *c, const struct frame *f)
+{
+	static const char pong = 1;
+
+	switch (f->type) {
+	case FRAME_JSON:
+		return handle_json(c, f);
+	case FRAME_BINARY:
+		if (c->has_binary)
+			return -EPROTO;
+		c->has_binary = true;
+		return buf_add(&c->binary, f->data, f->len);
+	case FRAME_PING:
+		return f->data[0] != 0
+		    ? 0
+		    : frame_add(&c->out, FRAME_PING, &pong, 1);
+	}
+	return -EPROTO;
+}
+
+static int
+handle_frames(struct client *c)
+{
+	struct frame f;
+	long n;
+	int r;
+
+	while ((n = frame_decode(
+		    buf_str(&c->in), c->in.len, FRAME_MAX_FILES, &f)) > 0) {
+		if ((r = handle_frame(c, &f)) < 0)
+			return r;
+		buf_consume(&c->in, (size_t)n);
+	}
+	return (int)n;
+}
+
+static int
+read_some(struct client *c)
+{
+	size_t n = 0;
+	ssize_t r;
+	char *to;
+
+	if (c->nfds + FD_PASS_MAX > sizeof(c->fds) / sizeof(c->fds[0]))
+		return -EPROTO;
+	if (buf_reserve(&c->in, READ_BYTES, &to) < 0)
+		return -EMSGSIZE;
+	r = fd_recv(c->fd, to, READ_BYTES, c->fds + c->nfds, &n);
+	if (r == 0)
+		return -ECONNRESET;
+	if (r < 0)
+		return (int)r;
+	c->nfds += n;
+	buf_grew(&c->in, (size_t)r);
+	return 0;
+}
+
+void
+client_drain(struct client *c)
+{
+	int r = 0;
+
+	if (c->fd < 0)
+		return;
+	flush_out(c);
+	while (!c->broken && (r = read_some(c)) == 0)
+		if ((r = handle_frames(c)) < 0)
+			break;
+	if (r == -EAGAIN && !c->broken)
+		return;
+	if (r != -ECONNRESET && r != -EAGAIN)
+		log_warnx("files.sock: %s", strerror(-r));
+	disconnect(c);
+	c->ev->down(c->arg);
+}

@@ -1,0 +1,69 @@
+/*
+ * client.h - the connection to the front (files.sock, agent/protocol.md).
+ *
+ * Never blocks. While there is no connection it is tried again every
+ * CLIENT_RETRY_MS, and every call that was under way has ended with -EIO.
+ */
+#ifndef SBXFS_CLIENT_H
+#define SBXFS_CLIENT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CLIENT_RETRY_MS 100
+
+struct client;
+
+struct reply {
+	int error;	  /* 0, or -errno: then there is nothing else */
+	json_t *result;	  /* borrowed */
+	const char *data; /* the binary message before it, borrowed */
+	size_t len;
+	struct client *client; /* for client_take_fd */
+};
+
+typedef void (*client_done)(void *arg, const struct reply *r);
+
+struct client_events {
+	/* A notification of the front. params is borrowed, an object. */
+	void (*notice)(void *arg, const char *method, const json_t *params);
+	/* Connected, and nothing was sent yet. */
+	void (*up)(void *arg);
+	/* The connection is gone, all calls have ended. */
+	void (*down)(void *arg);
+};
+
+/* path must stay; arg goes to the events. */
+struct client *client_new(
+    const char *path, const struct client_events *ev, void *arg);
+/* Ends all calls with -EIO, without down. */
+void client_free(struct client *c);
+
+/* The socket to wait for, -1 while there is none; wants_write says that it
+ * must be waited for to write as well. */
+int client_fd(const struct client *c);
+bool client_wants_write(const struct client *c);
+/* Connects if it is not connected. False: there is nobody. */
+bool client_connect(struct client *c);
+/* Handles all that has come, and writes what waits. */
+void client_drain(struct client *c);
+
+/*
+ * Sends a request, params is taken over (an object); with bin, a binary
+ * message goes before it. Returns its number, and done is called once, later;
+ * or 0 when there is no connection, and done is not called.
+ */
+uint64_t client_call(struct client *c, const char *method, json_t *params,
+    client_done done, void *arg);
+uint64_t client_call_bin(struct client *c, const char *method, json_t *params,
+    const void *bin, size_t len, client_done done, void *arg);
+void client_notify(struct client *c, const char *method, json_t *params);
+/* Asks the front to answer the request now. It is answered in any case. */
+void client_cancel(struct client *c, uint64_t id);
+/* The next descriptor that came, or -1. In a done only, once for each that
+ * the answer stands for: they come in order. */
+int client_take_fd(struct client *c);
+
+#endif

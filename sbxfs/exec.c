@@ -1,0 +1,369 @@
+/*
+ * exec in its three modes, and wait.
+ *
+ * O_WRONLY: what is written is a script, which starts at the RELEASE (a shell
+ * closes its copy of the descriptor in between: FLUSH is no end). O_RDONLY:
+ * the output of the job that was newest at the open. O_RDWR: a session; what
+ * is written is a command, which starts at the next FLUSH, READ or POLL.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/mem.h"
+#include "sbxfs/follow.h"
+#include "sbxfs/stream.h"
+
+#define SCRIPT_MAX (1u << 20)
+
+struct conv {
+	struct stream st;      /* first */
+	LIST_ENTRY(conv) link; /* writers of the sandbox */
+	bool writer;
+	bool session;
+	bool flushed;  /* its opener closed it, and nothing came since */
+	bool too_big;  /* nothing of the script runs */
+	bool starting; /* job.start is under way */
+	bool closed;
+	int error; /* of a command that did not start: the next read's */
+	struct buf script;
+	struct follow f;
+};
+
+static bool
+running(const struct conv *v)
+{
+	return v->starting || (v->f.bound && v->f.job != 0 && !v->f.ended);
+}
+
+/*** Reading ***/
+
+static ssize_t
+exec_next(struct stream *st, char *p, size_t n)
+{
+	struct conv *v = (struct conv *)st;
+	ssize_t r;
+	int error;
+
+	if (v->error != 0) {
+		error = v->error;
+		v->error = 0;
+		return -error;
+	}
+	if ((r = follow_read(&v->f, p, n)) != 0)
+		return r;
+	if (running(v))
+		return -EAGAIN;
+	/* The end of this answer; a session is idle until the next. */
+	if (v->session)
+		follow_done(&v->f, st->h.s);
+	return 0;
+}
+
+static bool
+has_output(const struct conv *v)
+{
+	struct stat st;
+
+	return v->f.fd >= 0 && fstat(v->f.fd, &st) == 0 &&
+	    st.st_size > v->f.pos;
+}
+
+static bool
+exec_ready(const struct stream *st)
+{
+	const struct conv *v = (const struct conv *)st;
+
+	return v->error != 0 || !running(v) || has_output(v);
+}
+
+static void
+followed(struct call *c, const struct reply *r)
+{
+	struct conv *v = (struct conv *)c->h;
+	int error;
+
+	if ((error = follow_answer(&v->f, r, true)) < 0)
+		v->error = -error;
+	/* A job that is not there any more is not waited for. */
+	if (v->closed || (v->session && error < 0 && error != -EIO))
+		follow_done(&v->f, c->s);
+	stream_wake(&v->st);
+}
+
+static void
+ask_follow(struct conv *v)
+{
+	v->f.asked = true;
+	call_send(call_for(&v->st.h, followed), "job.follow",
+	    follow_params(v->st.h.node, v->f.job, true));
+}
+
+/*** Starting ***/
+
+static void
+kill_job(struct handle *h, int job)
+{
+	call_send(call_for(h, NULL), "job.signal",
+	    json_pack("{s:s,s:i,s:i}", "id", h->node->box->id, "job", job,
+		"signal", SIGKILL));
+}
+
+static void
+started(struct call *c, const struct reply *r)
+{
+	struct conv *v = (struct conv *)c->h;
+	int job;
+
+	v->starting = false;
+	if (r->error != 0) {
+		v->error = -r->error;
+		stream_wake(&v->st);
+		return;
+	}
+	job = (int)json_integer_value(json_object_get(r->result, "job"));
+	if (v->closed) {
+		kill_job(&v->st.h, job);
+		return;
+	}
+	follow_done(&v->f, c->s);
+	v->f.job = job;
+	v->f.bound = true;
+	ask_follow(v);
+}
+
+/* Sends the script and forgets it. A writer's answer interests nobody: what
+ * is wrong with it is in the job's status and in /sbx/errors. */
+static void
+start(struct conv *v)
+{
+	struct handle *h = &v->st.h;
+	cleanup_buf struct buf script = BUF_INIT;
+
+	v->too_big = false;
+	v->flushed = false;
+	if (v->script.len == 0)
+		return;
+	script = v->script;
+	memset(&v->script, 0, sizeof(v->script));
+	buf_limit(&v->script, SCRIPT_MAX);
+	v->starting = v->session;
+	call_send_bin(call_for(h, v->session ? started : NULL), "job.start",
+	    json_pack("{s:s,s:b}", "id", h->node->box->id, "session",
+		(int)v->session),
+	    script.data, script.len);
+}
+
+/*** The file ***/
+
+static void
+bound(struct call *c, const struct reply *r)
+{
+	struct conv *v = (struct conv *)c->h;
+	int error;
+
+	if ((error = follow_answer(&v->f, r, true)) < 0) {
+		reply_err(c->req, -error);
+		handle_unref(c->h);
+		return;
+	}
+	stream_opened(c->req, &v->st);
+}
+
+void
+exec_start_flushed(struct box *b)
+{
+	struct conv *v;
+
+	LIST_FOREACH (v, &b->writers, link)
+		if (v->flushed)
+			start(v);
+}
+
+static int
+check_up(const struct node *n)
+{
+	static const char *const down[] = { "stopped", "stopping", "error",
+		"destroying", "destroyed" };
+	size_t i;
+	int error;
+
+	if ((error = node_stale(n)) != 0)
+		return error;
+	for (i = 0; i < sizeof(down) / sizeof(down[0]); i++)
+		if (strcmp(n->box->state, down[i]) == 0)
+			return EHOSTDOWN;
+	return 0;
+}
+
+static struct conv *
+new_conv(fuse_req_t req, struct node *n, const struct fuse_file_info *fi)
+{
+	struct conv *v = stream_new(sizeof(*v), req, n, fi);
+
+	v->st.next = exec_next;
+	v->st.ready = exec_ready;
+	buf_limit(&v->script, SCRIPT_MAX);
+	follow_init(&v->f);
+	return v;
+}
+
+static void
+exec_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
+{
+	int mode = fi->flags & O_ACCMODE;
+	struct conv *v;
+	struct call *c;
+	int error;
+
+	error = mode == O_RDONLY ? node_stale(n) : check_up(n);
+	if (error == 0 && client_fd(req_fs(req)->client) < 0)
+		error = EIO;
+	if (error != 0) {
+		reply_err(req, error);
+		return;
+	}
+	v = new_conv(req, n, fi);
+	if (mode != O_RDONLY) {
+		v->session = mode == O_RDWR;
+		v->writer = !v->session;
+		if (v->writer)
+			LIST_INSERT_HEAD(&n->box->writers, v, link);
+		stream_opened(req, &v->st);
+		return;
+	}
+	exec_start_flushed(n->box);
+	c = call_new(req, bound);
+	call_hold(c, &v->st.h);
+	call_send(c, "job.follow", follow_params(n, 0, true));
+}
+
+static void
+exec_read(fuse_req_t req, struct handle *h, size_t n, off_t off)
+{
+	struct conv *v = (struct conv *)h;
+	int error;
+
+	(void)off;
+	if ((error = node_stale(h->node)) != 0) {
+		reply_err(req, error);
+		return;
+	}
+	if (v->session && !running(v))
+		start(v);
+	/* Since the connection was lost nobody tells us of the job. */
+	if (running(v) && !v->starting && !v->f.asked) {
+		if (client_fd(h->s->client) < 0) {
+			reply_err(req, EIO);
+			return;
+		}
+		ask_follow(v);
+	}
+	stream_read(req, &v->st, n);
+}
+
+static void
+exec_write(fuse_req_t req, struct handle *h, const char *p, size_t n)
+{
+	struct conv *v = (struct conv *)h;
+	int error;
+
+	if ((error = check_up(h->node)) == 0 && v->session && running(v))
+		error = EBUSY;
+	if (error == 0 && (v->too_big || buf_add(&v->script, p, n) < 0)) {
+		v->too_big = true;
+		buf_clear(&v->script);
+		error = E2BIG;
+	}
+	if (error != 0) {
+		reply_err(req, error);
+		return;
+	}
+	v->flushed = false;
+	(void)fuse_reply_write(req, n);
+}
+
+static void
+exec_flush(fuse_req_t req, struct handle *h)
+{
+	struct conv *v = (struct conv *)h;
+
+	if (v->session && !running(v))
+		start(v);
+	else if (v->writer && req_caller(req).pid == h->opener.pid)
+		v->flushed = true;
+	reply_err(req, 0);
+}
+
+static void
+exec_poll(fuse_req_t req, struct handle *h, unsigned events,
+    struct fuse_pollhandle *ph)
+{
+	struct conv *v = (struct conv *)h;
+
+	if (v->session && !running(v) && (events & POLLIN) != 0)
+		start(v);
+	stream_poll(req, &v->st, v->writer || (v->session && !running(v)), ph);
+}
+
+static void
+exec_close(struct handle *h)
+{
+	struct conv *v = (struct conv *)h;
+
+	v->closed = true;
+	if (v->writer) {
+		LIST_REMOVE(v, link);
+		v->writer = false;
+		if (!v->too_big)
+			start(v);
+	} else if (v->session && running(v) && !v->starting) {
+		kill_job(h, v->f.job);
+	}
+	follow_done(&v->f, h->s);
+}
+
+static void
+exec_free(struct handle *h)
+{
+	struct conv *v = (struct conv *)h;
+
+	stream_free(&v->st);
+	follow_done(&v->f, h->s);
+	buf_done(&v->script);
+}
+
+static void
+exec_down(struct handle *h, int error)
+{
+	struct conv *v = (struct conv *)h;
+
+	follow_down(&v->f);
+	stream_fail(&v->st, error);
+}
+
+static bool
+exec_notice(struct handle *h, bool ended, const json_t *params)
+{
+	struct conv *v = (struct conv *)h;
+
+	if (!follow_notice(&v->f, ended, params))
+		return false;
+	stream_wake(&v->st);
+	return true;
+}
+
+const struct file_ops exec_ops = {
+	.open = exec_open,
+	.read = exec_read,
+	.write = exec_write,
+	.flush = exec_flush,
+	.poll = exec_poll,
+	.close = exec_close,
+	.free = exec_free,
+	.down = exec_down,
+	.notice = exec_notice,
+};

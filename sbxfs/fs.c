@@ -1,0 +1,438 @@
+#include "sbxfs/fs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/fd.h"
+#include "lib/mem.h"
+#include "sbxfs/trees.h"
+
+struct fs_dir {
+	DIR *d;
+	off_t at; /* where d stands */
+};
+
+bool
+fs_has(const struct node *n)
+{
+	return n->file->kind == KIND_TREE;
+}
+
+double
+fs_timeout(const struct sbxfs *s)
+{
+	/* Without the epoch nothing would take a stale name back. */
+	return s->epoch ? 1.0 : 0.0;
+}
+
+/*** Paths ***/
+
+static bool
+is_root(const struct node *n)
+{
+	return n->file->at != AT_FS;
+}
+
+int
+fs_path(const struct node *n, char to[PATH_MAX])
+{
+	char *p = to + PATH_MAX - 1;
+	size_t len;
+
+	*p = '\0';
+	for (; !is_root(n); n = n->parent) {
+		if (!n->hashed)
+			return -ESTALE;
+		len = strlen(n->name);
+		if (len + 1 > (size_t)(p - to))
+			return -ENAMETOOLONG;
+		if (*p != '\0')
+			*--p = '/';
+		p -= len;
+		memcpy(p, n->name, len);
+	}
+	memmove(to, p, (size_t)(to + PATH_MAX - p));
+	return 0;
+}
+
+static int
+child_path(const struct node *n, const char *name, char to[PATH_MAX])
+{
+	size_t len, more = strlen(name);
+	int r;
+
+	if ((r = fs_path(n, to)) < 0)
+		return r;
+	len = strlen(to);
+	if (len + more + 2 > PATH_MAX)
+		return -ENAMETOOLONG;
+	if (len != 0)
+		to[len++] = '/';
+	memcpy(to + len, name, more + 1);
+	return 0;
+}
+
+int
+fs_open_node(const struct node *n, const char *name, int flags)
+{
+	char path[PATH_MAX];
+	const struct tree *t;
+	const char *rest;
+	int r;
+
+	r = name != NULL ? child_path(n, name, path) : fs_path(n, path);
+	if (r < 0)
+		return r;
+	if (n->box->trees == NULL)
+		return -ESTALE;
+	if ((t = trees_at(n->box->trees, path, &rest)) == NULL)
+		return -ENOENT;
+	return fd_open_beneath(t->fd, rest, flags, 0);
+}
+
+/*** Attributes ***/
+
+static ino_t
+shown_number(const struct stat *st)
+{
+	uint64_t h = st->st_ino ^ ((uint64_t)st->st_dev << 48 | st->st_dev);
+
+	/* Several file systems under one fs/: their numbers must differ. */
+	h *= 0x9e3779b97f4a7c15;
+	h ^= h >> 29;
+	return h > 1 ? (ino_t)h : 2;
+}
+
+static void
+show(const struct box *b, struct stat *st)
+{
+	st->st_ino = shown_number(st);
+	st->st_uid = id_shown(b->trees, st->st_uid, b->uid);
+	st->st_gid = id_shown(b->trees, st->st_gid, b->gid);
+}
+
+static int
+stat_fd(struct node *n, int fd, struct stat *st)
+{
+	if (fstat(fd, st) < 0)
+		return -errno;
+	if (n->box->trees == NULL)
+		return -ESTALE;
+	show(n->box, st);
+	return 0;
+}
+
+int
+fs_stat(struct node *n, struct stat *st)
+{
+	struct fs_file *f = LIST_FIRST(&n->files);
+	cleanup_fd int fd = -1;
+
+	/* What is open is asked, since its name may be gone. */
+	if (f != NULL && f->fd >= 0)
+		return stat_fd(n, f->fd, st);
+	if ((fd = fs_open_node(n, NULL, O_PATH | O_NOFOLLOW)) < 0)
+		return fd;
+	return stat_fd(n, fd, st);
+}
+
+void
+fs_stat_root(const struct node *n, struct stat *st)
+{
+	if (n->box->life == BOX_LIVE && n->box->trees != NULL &&
+	    fs_stat((struct node *)(uintptr_t)n, st) == 0)
+		return;
+	memset(st, 0, sizeof(*st));
+	st->st_mode = S_IFDIR | n->file->mode;
+	st->st_nlink = 2;
+	st->st_ino = node_number(n);
+	st->st_uid = n->box->uid;
+	st->st_gid = n->box->gid;
+	st->st_mtime = st->st_ctime = st->st_atime = (time_t)n->box->created;
+}
+
+/* The node for what was found under the name; another thing, another node.
+ * A directory stays: its number may change when overlay copies it up, and a
+ * shell may stand in it. */
+static struct node *
+node_for(struct sbxfs *s, struct node *parent, const char *name,
+    const struct stat *st)
+{
+	struct node *n = nodes_find(&s->nodes, parent, name);
+
+	if (n != NULL && (n->dev != st->st_dev || n->ino != st->st_ino) &&
+	    !(S_ISDIR(st->st_mode) && n->type == S_IFDIR)) {
+		nodes_unhash(&s->nodes, n);
+		n = NULL;
+	}
+	if (n == NULL)
+		n = nodes_add(&s->nodes, parent, name,
+		    file_any(AT_FS, KIND_TREE), parent->box);
+	else
+		node_ref(n);
+	n->dev = st->st_dev;
+	n->ino = st->st_ino;
+	n->type = st->st_mode & S_IFMT;
+	return n;
+}
+
+static void
+fill_entry(struct sbxfs *s, struct node *n, const struct stat *st,
+    struct fuse_entry_param *e)
+{
+	memset(e, 0, sizeof(*e));
+	e->ino = (fuse_ino_t)(uintptr_t)n;
+	e->attr = *st;
+	show(n->box, &e->attr);
+	e->attr_timeout = e->entry_timeout = fs_timeout(s);
+}
+
+int
+fs_entry(struct sbxfs *s, struct node *parent, const char *name,
+    struct fuse_entry_param *e)
+{
+	cleanup_fd int fd = -1;
+	char path[PATH_MAX];
+	struct stat st;
+	int r;
+
+	if ((r = fs_path(parent, path)) < 0)
+		return r;
+	if (trees_empty_dir(path))
+		return -ENOENT;
+	if ((fd = fs_open_node(parent, name, O_PATH | O_NOFOLLOW)) < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	fill_entry(s, node_for(s, parent, name, &st), &st, e);
+	return 0;
+}
+
+/*** Open files ***/
+
+static struct fs_file *
+new_file(struct node *n, int fd)
+{
+	struct fs_file *f = xcalloc(1, sizeof(*f));
+
+	f->fd = fd;
+	f->node = node_ref(n);
+	if (LIST_EMPTY(&n->files))
+		LIST_INSERT_HEAD(&n->box->opened, n, opened);
+	LIST_INSERT_HEAD(&n->files, f, link);
+	return f;
+}
+
+/* A guest may have put something else under the name since the lookup. */
+static int
+check_regular(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return S_ISREG(st.st_mode) ? 0 : -ESTALE;
+}
+
+static int
+open_flags(int flags)
+{
+	/* NONBLOCK: a FIFO put there meanwhile must not hold us. Alignment
+	 * of O_DIRECT is the caller's and would not be ours. */
+	flags &= ~(O_CREAT | O_EXCL | O_DIRECT | O_ASYNC | O_NOATIME);
+	return flags | O_NONBLOCK | O_NOFOLLOW;
+}
+
+int
+fs_open(struct sbxfs *s, struct node *n, int flags, struct fs_file **ret)
+{
+	cleanup_fd int fd = -1;
+	int r;
+
+	(void)s;
+	if ((fd = fs_open_node(n, NULL, open_flags(flags))) < 0)
+		return fd;
+	if ((r = check_regular(fd)) < 0)
+		return r;
+	*ret = new_file(n, steal_fd(&fd));
+	return 0;
+}
+
+int
+fs_create(struct sbxfs *s, const struct fs_new *w, struct fuse_entry_param *e,
+    struct fs_file **ret)
+{
+	cleanup_fd int fd = -1;
+	struct stat st;
+	struct node *n;
+	int r;
+
+	r = fs_make(w);
+	if (r < 0 && (r != -EEXIST || (w->flags & O_EXCL) != 0))
+		return r;
+	fd = fs_open_node(w->parent, w->name,
+	    open_flags(r < 0 ? w->flags : w->flags & ~O_TRUNC));
+	if (fd < 0)
+		return fd;
+	if ((r = check_regular(fd)) < 0)
+		return r;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	n = node_for(s, w->parent, w->name, &st);
+	fill_entry(s, n, &st, e);
+	*ret = new_file(n, steal_fd(&fd));
+	return 0;
+}
+
+int
+fs_opendir(struct sbxfs *s, struct node *n, struct fs_file **ret)
+{
+	cleanup_fd int fd = -1;
+	char path[PATH_MAX];
+	struct fs_file *f;
+	DIR *d;
+	int r;
+
+	(void)s;
+	/* A husk's fs/ is what rm has still to remove: nothing. */
+	if (n->box->life != BOX_LIVE) {
+		*ret = new_file(n, -1);
+		return 0;
+	}
+	if ((r = fs_path(n, path)) < 0)
+		return r;
+	if (trees_empty_dir(path)) {
+		*ret = new_file(n, -1);
+		return 0;
+	}
+	fd = fs_open_node(n, NULL, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	if (fd < 0)
+		return fd;
+	if ((d = fdopendir(fd)) == NULL)
+		return -errno;
+	f = new_file(n, steal_fd(&fd));
+	f->dir = xcalloc(1, sizeof(*f->dir));
+	f->dir->d = d;
+	*ret = f;
+	return 0;
+}
+
+void
+fs_close(struct sbxfs *s, struct fs_file *f)
+{
+	struct node *n = f->node;
+
+	LIST_REMOVE(f, link);
+	if (LIST_EMPTY(&n->files))
+		LIST_REMOVE(n, opened);
+	if (f->dir != NULL)
+		(void)closedir(f->dir->d);
+	else
+		close_fd(&f->fd);
+	free(f->dir);
+	free(f);
+	node_unref(&s->nodes, n);
+}
+
+/*** Listing ***/
+
+/* One entry into what is left; the bytes used, 0 when it does not fit. */
+static size_t
+add_plain(fuse_req_t req, const struct fs_list *l, size_t used,
+    const char *name, const struct stat *st, off_t next)
+{
+	struct fuse_entry_param e = { .attr = *st };
+	size_t n;
+
+	if (l->plus)
+		n = fuse_add_direntry_plus(
+		    req, l->p + used, l->n - used, name, &e, next);
+	else
+		n = fuse_add_direntry(
+		    req, l->p + used, l->n - used, name, st, next);
+	return n <= l->n - used ? n : 0;
+}
+
+static size_t
+add_plus(fuse_req_t req, const struct fs_list *l, size_t used,
+    struct node *parent, const struct dirent *de)
+{
+	struct sbxfs *s = req_fs(req);
+	struct fuse_entry_param e;
+	struct node *n;
+	size_t len;
+
+	if (fs_entry(s, parent, de->d_name, &e) < 0)
+		memset(&e, 0, sizeof(e)); /* gone meanwhile: only a name */
+	n = (struct node *)(uintptr_t)e.ino;
+	len = fuse_add_direntry_plus(
+	    req, l->p + used, l->n - used, de->d_name, &e, de->d_off);
+	if (len > l->n - used)
+		len = 0;
+	if (n == NULL)
+		return len;
+	if (len != 0)
+		node_looked_up(n);
+	node_unref(&s->nodes, n);
+	return len;
+}
+
+static size_t
+add_entry(fuse_req_t req, const struct fs_list *l, size_t used,
+    const struct fs_file *f, const struct dirent *de)
+{
+	struct stat st = { .st_ino = de->d_ino,
+		.st_mode = (mode_t)DTTOIF(de->d_type) };
+	bool dots =
+	    strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0;
+
+	if (l->plus && !dots)
+		return add_plus(req, l, used, f->node, de);
+	st.st_dev = f->node->dev;
+	st.st_ino = shown_number(&st);
+	return add_plain(req, l, used, de->d_name, &st, de->d_off);
+}
+
+static ssize_t
+list_empty(fuse_req_t req, const struct fs_list *l)
+{
+	static const struct stat st = { .st_ino = 2, .st_mode = S_IFDIR };
+	size_t used = 0;
+	off_t at;
+
+	for (at = l->off; at < 2; at++)
+		used +=
+		    add_plain(req, l, used, at == 0 ? "." : "..", &st, at + 1);
+	return (ssize_t)used;
+}
+
+ssize_t
+fs_readdir(fuse_req_t req, struct fs_file *f, const struct fs_list *l)
+{
+	struct fs_dir *dir = f->dir;
+	struct dirent *de;
+	size_t n, used = 0;
+
+	if (dir == NULL)
+		return list_empty(req, l);
+	if (l->plus && f->node->box->trees == NULL)
+		return -ESTALE;
+	if (l->off != dir->at)
+		seekdir(dir->d, l->off);
+	dir->at = l->off;
+	for (;;) {
+		errno = 0;
+		if ((de = readdir(dir->d)) == NULL)
+			break;
+		if ((n = add_entry(req, l, used, f, de)) == 0) {
+			seekdir(dir->d, dir->at);
+			return (ssize_t)used;
+		}
+		used += n;
+		dir->at = de->d_off;
+	}
+	return used == 0 && errno != 0 ? -errno : (ssize_t)used;
+}

@@ -1,0 +1,84 @@
+/*
+ * fs.h - what is beneath a sandbox's fs/. Each name is opened anew beneath
+ * the directory descriptor of its tree (trees.h), following no link, so that
+ * nothing that the guest does meanwhile leads outside.
+ *
+ * Functions return 0, a count or -errno; the box of the nodes has its trees.
+ */
+#ifndef SBXFS_FS_H
+#define SBXFS_FS_H
+
+#include <limits.h>
+#include <sys/statvfs.h>
+
+#include "lib/buf.h"
+#include "sbxfs/impl.h"
+
+/* An open file or directory. */
+struct fs_file {
+	LIST_ENTRY(fs_file) link; /* in node->files */
+	struct node *node;	  /* a reference */
+	int fd;			  /* -1: a directory that is shown empty */
+	struct fs_dir *dir;	  /* of a directory */
+};
+
+/* Is the node fs/ itself, or beneath it? */
+bool fs_has(const struct node *n);
+
+/* Fills the attributes as shown. */
+int fs_stat(struct node *n, struct stat *st);
+/* fs/ itself, also while its sandbox has no trees. */
+void fs_stat_root(const struct node *n, struct stat *st);
+/* The entry of name in parent, and a reference to its node for the caller:
+ * entry_reply counts the lookup, or entry_drop gives it back. */
+int fs_entry(struct sbxfs *s, struct node *parent, const char *name,
+    struct fuse_entry_param *e);
+/* The timeout of names and attributes in fs/. */
+double fs_timeout(const struct sbxfs *s);
+
+int fs_open(struct sbxfs *s, struct node *n, int flags, struct fs_file **ret);
+int fs_opendir(struct sbxfs *s, struct node *n, struct fs_file **ret);
+void fs_close(struct sbxfs *s, struct fs_file *f);
+
+/* Makes name in parent for the caller, who becomes its owner. fs_create
+ * opens it as well; its entry is as fs_entry's. */
+struct fs_new {
+	struct node *parent;
+	const char *name;
+	const struct caller *caller;
+	mode_t mode;	    /* with S_IFMT */
+	const char *target; /* of a link */
+	int flags;	    /* of a file that is opened as well */
+};
+int fs_make(const struct fs_new *w);
+int fs_create(struct sbxfs *s, const struct fs_new *w,
+    struct fuse_entry_param *e, struct fs_file **ret);
+
+int fs_setattr(
+    struct node *n, struct stat *st, int to_set, const struct fs_file *f);
+int fs_readlink(struct sbxfs *s, struct node *n, struct buf *ret);
+int fs_remove(
+    struct sbxfs *s, struct node *parent, const char *name, int flags);
+int fs_rename(struct sbxfs *s, struct node *from, const char *name,
+    struct node *to, const char *newname, unsigned flags);
+int fs_link(struct node *n, struct node *to, const char *newname);
+int fs_statfs(struct node *n, struct statvfs *sv);
+
+/* Entries of f from off on, into the n bytes at p: the bytes used. plus:
+ * with their attributes, each counted as looked up. */
+struct fs_list {
+	char *p;
+	size_t n;
+	off_t off;
+	bool plus;
+};
+ssize_t fs_readdir(fuse_req_t req, struct fs_file *f, const struct fs_list *l);
+
+/*** Inside fs*.c ***/
+
+/* The path of n in fs/: -ESTALE when its name is gone. */
+int fs_path(const struct node *n, char to[PATH_MAX]);
+/* Opens n, or name in it, with flags as fd_open_beneath: fd or -errno. */
+int fs_open_node(const struct node *n, const char *name, int flags);
+
+#endif

@@ -1,0 +1,403 @@
+/* What changes names and attributes in fs/. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/syscall.h>
+
+#include "lib/fd.h"
+#include "sbxfs/fs.h"
+#include "sbxfs/links.h"
+#include "sbxfs/trees.h"
+
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452 /* Linux 6.6; glibc 2.36 does not know it */
+#endif
+
+/*** Where something may be changed ***/
+
+/*
+ * Opens the directory for a change of name in it. The path of name goes to
+ * path; the tree it is in to *ret_tree. fixed: what cannot be replaced or
+ * removed is EBUSY.
+ */
+static int
+open_parent(const struct node *parent, const char *name, bool fixed,
+    char path[PATH_MAX], const struct tree **ret_tree)
+{
+	const char *rest;
+	size_t len;
+	int r;
+
+	if (parent->box->life != BOX_LIVE || parent->box->trees == NULL)
+		return -ESTALE;
+	if ((r = fs_path(parent, path)) < 0)
+		return r;
+	if (trees_empty_dir(path))
+		return -EPERM;
+	*ret_tree = trees_at(parent->box->trees, path, &rest);
+	len = strlen(path);
+	if (len + strlen(name) + 2 > PATH_MAX)
+		return -ENAMETOOLONG;
+	(void)snprintf(
+	    path + len, PATH_MAX - len, "%s%s", len != 0 ? "/" : "", name);
+	if (fixed && trees_fixed(parent->box->trees, path))
+		return -EBUSY;
+	return fs_open_node(parent, NULL, O_PATH | O_DIRECTORY);
+}
+
+/*** Making ***/
+
+/*
+ * We make things as who they belong to: a sandbox's disk knows only the ids
+ * of its range. These are of this thread, as the kernel has them, and our
+ * capabilities stay (SECBIT_NO_SETUID_FIXUP, mount.c).
+ */
+static int
+become(const struct box *b, const struct caller *c)
+{
+	uint32_t uid, gid;
+
+	if (id_stored(b->trees, c->uid, b->uid, &uid) < 0 ||
+	    id_stored(b->trees, c->gid, b->gid, &gid) < 0)
+		return -EINVAL;
+	(void)setfsgid(gid);
+	(void)setfsuid(uid);
+	return 0;
+}
+
+static void
+become_self(void)
+{
+	(void)setfsuid(0);
+	(void)setfsgid(0);
+}
+
+static int
+make_at(int dir, const struct fs_new *w)
+{
+	int fd;
+
+	switch (w->mode & S_IFMT) {
+	case S_IFDIR:
+		return mkdirat(dir, w->name, w->mode & 07777);
+	case S_IFLNK:
+		return symlinkat(w->target, dir, w->name);
+	case S_IFIFO:
+	case S_IFSOCK:
+		return mknodat(dir, w->name, w->mode, 0);
+	case S_IFREG:
+		fd = openat(dir, w->name,
+		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		    w->mode & 07777);
+		close_fd(&fd);
+		return fd;
+	default: /* devices */
+		errno = EPERM;
+		return -1;
+	}
+}
+
+int
+fs_make(const struct fs_new *w)
+{
+	const struct tree *t;
+	cleanup_fd int dir = -1;
+	char path[PATH_MAX];
+	int r;
+
+	dir = open_parent(w->parent, w->name, false, path, &t);
+	if (dir < 0)
+		return dir;
+	if ((r = become(w->parent->box, w->caller)) < 0)
+		return r;
+	r = make_at(dir, w) < 0 ? -errno : 0;
+	become_self();
+	return r;
+}
+
+int
+fs_link(struct node *n, struct node *to, const char *newname)
+{
+	char path[PATH_MAX], newpath[PATH_MAX];
+	cleanup_fd int dir = -1, newdir = -1;
+	const struct tree *t, *newt;
+
+	if (n->box != to->box)
+		return -EXDEV;
+	if (!n->hashed)
+		return -ENOENT;
+	if ((dir = open_parent(n->parent, n->name, false, path, &t)) < 0)
+		return dir;
+	newdir = open_parent(to, newname, false, newpath, &newt);
+	if (newdir < 0)
+		return newdir;
+	if (t != newt)
+		return -EXDEV;
+	return linkat(dir, n->name, newdir, newname, 0) < 0 ? -errno : 0;
+}
+
+/*** Removing and renaming ***/
+
+static void
+forget(struct sbxfs *s, const struct node *parent, const char *name)
+{
+	struct node *n = nodes_find(&s->nodes, parent, name);
+
+	if (n != NULL)
+		nodes_unhash(&s->nodes, n);
+}
+
+int
+fs_remove(struct sbxfs *s, struct node *parent, const char *name, int flags)
+{
+	const struct tree *t;
+	cleanup_fd int dir = -1;
+	char path[PATH_MAX];
+
+	if (parent->box->protect)
+		return -EBUSY;
+	if ((dir = open_parent(parent, name, true, path, &t)) < 0)
+		return dir;
+	if (unlinkat(dir, name, flags) < 0)
+		return -errno;
+	forget(s, parent, name);
+	return 0;
+}
+
+static void
+move_nodes(struct sbxfs *s, struct node *from, const char *name,
+    struct node *to, const char *newname)
+{
+	struct node *n = nodes_find(&s->nodes, from, name);
+
+	if (n != NULL)
+		nodes_move(&s->nodes, n, to, newname);
+	else
+		forget(s, to, newname);
+}
+
+/* Two names that changed places: both nodes go to the other's. */
+static void
+swap_nodes(struct sbxfs *s, struct node *from, const char *name,
+    struct node *to, const char *newname)
+{
+	struct node *a = nodes_find(&s->nodes, from, name);
+	struct node *b = nodes_find(&s->nodes, to, newname);
+
+	if (b != NULL) {
+		node_ref(b);
+		nodes_unhash(&s->nodes, b);
+	}
+	if (a != NULL)
+		nodes_move(&s->nodes, a, to, newname);
+	if (b != NULL) {
+		nodes_move(&s->nodes, b, from, name);
+		node_unref(&s->nodes, b);
+	}
+}
+
+int
+fs_rename(struct sbxfs *s, struct node *from, const char *name, struct node *to,
+    const char *newname, unsigned flags)
+{
+	char path[PATH_MAX], newpath[PATH_MAX];
+	cleanup_fd int dir = -1, newdir = -1;
+	const struct tree *t, *newt;
+	bool noreplace = from->box->protect;
+
+	if (from->box != to->box)
+		return -EXDEV;
+	if ((flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0)
+		return -EINVAL;
+	if ((dir = open_parent(from, name, true, path, &t)) < 0)
+		return dir;
+	if ((newdir = open_parent(to, newname, true, newpath, &newt)) < 0)
+		return newdir;
+	if (t != newt)
+		return -EXDEV;
+	if (noreplace && (flags & RENAME_EXCHANGE) != 0)
+		return -EBUSY;
+	if (renameat2(dir, name, newdir, newname,
+		flags | (noreplace ? RENAME_NOREPLACE : 0)) < 0)
+		return noreplace && errno == EEXIST &&
+			(flags & RENAME_NOREPLACE) == 0
+		    ? -EBUSY
+		    : -errno;
+	if ((flags & RENAME_EXCHANGE) != 0)
+		swap_nodes(s, from, name, to, newname);
+	else
+		move_nodes(s, from, name, to, newname);
+	return 0;
+}
+
+/*** Attributes ***/
+
+static int
+change_mode(int fd, mode_t mode)
+{
+	char path[40];
+
+	/* The descriptor may be of O_PATH, which fchmod does not take. */
+	if (syscall(SYS_fchmodat2, fd, "", mode, AT_EMPTY_PATH) == 0)
+		return 0;
+	if (errno != ENOSYS && errno != EPERM)
+		return -errno;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return chmod(path, mode) < 0 ? -errno : 0;
+}
+
+static int
+change_owner(const struct box *b, int fd, const struct stat *st, int to_set)
+{
+	uint32_t uid = (uint32_t)-1, gid = (uint32_t)-1;
+
+	if (((to_set & FUSE_SET_ATTR_UID) != 0 &&
+		id_stored(b->trees, st->st_uid, b->uid, &uid) < 0) ||
+	    ((to_set & FUSE_SET_ATTR_GID) != 0 &&
+		id_stored(b->trees, st->st_gid, b->gid, &gid) < 0))
+		return -EINVAL;
+	return fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+static int
+change_size(struct node *n, const struct fs_file *f, off_t size)
+{
+	cleanup_fd int fd = -1;
+	struct stat st;
+
+	if (f != NULL)
+		return ftruncate(f->fd, size) < 0 ? -errno : 0;
+	fd = fs_open_node(n, NULL, O_WRONLY | O_NONBLOCK | O_NOFOLLOW);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -ESTALE;
+	return ftruncate(fd, size) < 0 ? -errno : 0;
+}
+
+static void
+set_time(struct timespec *to, const struct timespec *ts, int to_set, int now)
+{
+	to->tv_sec = 0;
+	to->tv_nsec = UTIME_OMIT;
+	if ((to_set & now) != 0)
+		to->tv_nsec = UTIME_NOW;
+	else if (to_set != 0)
+		*to = *ts;
+}
+
+static int
+change_times(int fd, const struct stat *st, int to_set)
+{
+	struct timespec ts[2];
+
+	set_time(&ts[0], &st->st_atim,
+	    to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW),
+	    FUSE_SET_ATTR_ATIME_NOW);
+	set_time(&ts[1], &st->st_mtim,
+	    to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW),
+	    FUSE_SET_ATTR_MTIME_NOW);
+	return utimensat(fd, "", ts, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+#define SET_TIMES                                                              \
+	(FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME | \
+	    FUSE_SET_ATTR_MTIME_NOW)
+
+int
+fs_setattr(struct node *n, struct stat *st, int to_set, const struct fs_file *f)
+{
+	struct fs_file *opened = LIST_FIRST(&n->files);
+	cleanup_fd int own = -1;
+	int fd, r;
+
+	if (n->box->trees == NULL)
+		return -ESTALE;
+	if (opened != NULL && opened->fd >= 0)
+		fd = opened->fd;
+	else
+		fd = own = fs_open_node(n, NULL, O_PATH | O_NOFOLLOW);
+	if (fd < 0)
+		return fd;
+	/* Size first: it takes suid bits away that a mode may put back. */
+	if ((to_set & FUSE_SET_ATTR_SIZE) != 0 &&
+	    (r = change_size(n, f, st->st_size)) < 0)
+		return r;
+	if ((to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0 &&
+	    (r = change_owner(n->box, fd, st, to_set)) < 0)
+		return r;
+	if ((to_set & FUSE_SET_ATTR_MODE) != 0 &&
+	    (r = change_mode(fd, st->st_mode & 07777)) < 0)
+		return r;
+	if ((to_set & SET_TIMES) != 0 && (r = change_times(fd, st, to_set)) < 0)
+		return r;
+	return fs_stat(n, st);
+}
+
+int
+fs_statfs(struct node *n, struct statvfs *sv)
+{
+	cleanup_fd int fd = fs_open_node(n, NULL, O_PATH | O_NOFOLLOW);
+
+	if (fd < 0)
+		return fd;
+	return fstatvfs(fd, sv) < 0 ? -errno : 0;
+}
+
+/*** Links ***/
+
+/* What link_resolve asks: the target of the link at path, 0 if it is none. */
+static ssize_t
+read_link_at(void *arg, const char *path, char *to, size_t n)
+{
+	const struct box *b = arg;
+	cleanup_fd int fd = -1;
+	const struct tree *t;
+	const char *rest;
+	ssize_t r;
+
+	if ((t = trees_at(b->trees, path, &rest)) == NULL)
+		return 0;
+	if ((fd = fd_open_beneath(t->fd, rest, O_PATH | O_NOFOLLOW, 0)) < 0)
+		return 0;
+	r = readlinkat(fd, "", to, n);
+	return r < 0 ? 0 : r;
+}
+
+static size_t
+depth_of(const struct node *dir)
+{
+	size_t depth = 0;
+
+	for (; dir->file->at == AT_FS; dir = dir->parent)
+		depth++;
+	return depth;
+}
+
+int
+fs_readlink(struct sbxfs *s, struct node *n, struct buf *ret)
+{
+	char target[PATH_MAX], dir[PATH_MAX];
+	cleanup_fd int fd = -1;
+	ssize_t len;
+	int r;
+
+	if (n->file->at != AT_FS)
+		return -EINVAL;
+	if ((fd = fs_open_node(n, NULL, O_PATH | O_NOFOLLOW)) < 0)
+		return fd;
+	if ((len = readlinkat(fd, "", target, sizeof(target) - 1)) < 0)
+		return -errno;
+	target[len] = '\0';
+	if (link_is_safe(target, depth_of(n->parent)))
+		return buf_adds(ret, target);
+	if ((r = fs_path(n->parent, dir)) < 0 ||
+	    (r = buf_addf(ret, "%s/%s/fs/", s->mountpoint, box_shown(n->box))) <
+		0)
+		return r;
+	return link_resolve(dir, target, read_link_at, n->box, ret);
+}

@@ -1,0 +1,175 @@
+/*
+ * impl.h - what the files of sbxfs/ share: the one mount served, open files,
+ * and requests to the front on behalf of requests of the kernel.
+ *
+ * A request of the kernel (fuse_req_t) is answered exactly once. One that
+ * must wait has an interrupt function that answers it at once, or asks the
+ * front to.
+ */
+#ifndef SBXFS_IMPL_H
+#define SBXFS_IMPL_H
+
+#define FUSE_USE_VERSION 314
+
+#include <fuse3/fuse_lowlevel.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "sbxfs/box.h"
+#include "sbxfs/client.h"
+#include "sbxfs/files.h"
+#include "sbxfs/nodes.h"
+
+/* Not in every host's linux/fuse.h. */
+#define OPEN_DIRECT_IO (1u << 0)
+#define OPEN_STREAM (1u << 4)
+#define OPEN_NOFLUSH (1u << 5)
+
+struct handle;
+TAILQ_HEAD(handle_list, handle);
+
+/* What chmod and chown said about a file of the mount's root. */
+struct own {
+	bool set;
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+};
+
+struct sbxfs {
+	struct fuse_session *se;
+	int devfd;
+	char *mountpoint; /* absolute, without links */
+	struct client *client;
+	struct nodes nodes;
+	struct boxes boxes;
+	struct handle_list handles; /* open control files */
+	gid_t group;		    /* of ctl and new */
+	int64_t since;		    /* unix seconds */
+	char **profiles;
+	size_t nprofiles;
+	struct own own[16]; /* by file_index, files of the root */
+	bool epoch;	    /* the kernel takes FUSE_NOTIFY_INC_EPOCH */
+	bool synced;	    /* the first list of sandboxes was complete */
+};
+
+struct caller {
+	uid_t uid;
+	gid_t gid;
+	pid_t pid;
+};
+
+/* An open control file. Each kind's own struct begins with one. */
+struct handle {
+	TAILQ_ENTRY(handle) link;
+	struct sbxfs *s;
+	const struct file_ops *ops;
+	struct node *node; /* a reference */
+	struct caller opener;
+	int flags;     /* of open(2) */
+	unsigned refs; /* the open file, and calls without a request */
+};
+
+/*
+ * What a row of the table does. Each function answers req itself, now or
+ * later; those of a kind that are NULL answer EBADF, or 0 for flush.
+ * close is the RELEASE: nobody uses h any more but calls that hold it.
+ */
+struct file_ops {
+	void (*open)(fuse_req_t req, struct node *n, struct fuse_file_info *fi);
+	void (*read)(fuse_req_t req, struct handle *h, size_t n, off_t off);
+	void (*write)(
+	    fuse_req_t req, struct handle *h, const char *p, size_t n);
+	void (*flush)(fuse_req_t req, struct handle *h);
+	void (*poll)(fuse_req_t req, struct handle *h, unsigned events,
+	    struct fuse_pollhandle *ph);
+	void (*close)(struct handle *h);
+	void (*free)(struct handle *h);
+	/* The connection to the front (EIO) or the sandbox (ESTALE) is gone. */
+	void (*down)(struct handle *h, int error);
+	/* A notification `grew` or `ended`; true when it was this handle's. */
+	bool (*notice)(struct handle *h, bool ended, const json_t *params);
+};
+
+extern const struct file_ops snapshot_ops; /* values and commands */
+extern const struct file_ops log_ops;
+extern const struct file_ops exec_ops;
+extern const struct file_ops wait_ops;
+extern const struct file_ops jobs_new_ops;
+extern const struct file_ops new_ops;
+
+/* Scripts of b whose writer's opener has closed them count as released: they
+ * start before a reader binds to the newest job. */
+void exec_start_flushed(struct box *b);
+
+/* The id of the sandbox that h holds, an open /sbx/new; otherwise NULL. */
+const char *new_held(const struct handle *h);
+
+struct sbxfs *req_fs(fuse_req_t req);
+struct caller req_caller(fuse_req_t req);
+
+/*** Handles (handle.c) ***/
+
+/* Zeroed memory of size, of which the first is the handle. */
+void *handle_new(size_t size, fuse_req_t req, struct node *n,
+    const struct fuse_file_info *fi);
+struct handle *handle_ref(struct handle *h);
+void handle_unref(struct handle *h);
+/* Answers an OPEN: the handle is the kernel's, or is freed. */
+void handle_opened(fuse_req_t req, struct handle *h, unsigned open_flags);
+/* The sandbox of n is not there any more: ESTALE; otherwise 0. */
+int node_stale(const struct node *n);
+
+/*** Calls (call.c) ***/
+
+/*
+ * One request to the front. The memory is call_new's until done has run,
+ * which happens once, perhaps before call_send returns. done answers req.
+ */
+struct call {
+	struct sbxfs *s;
+	fuse_req_t req; /* NULL: nobody waits */
+	struct caller caller;
+	uint64_t id;
+	void (*done)(struct call *c, const struct reply *r);
+	/* for done */
+	struct handle *h; /* a reference, when set by call_hold */
+	struct node *n;	  /* a reference, when set by call_node */
+	bool entry;	  /* answers with an entry, not with attributes */
+	size_t size;
+	char *text; /* freed with the call */
+};
+
+struct call *call_new(
+    fuse_req_t req, void (*done)(struct call *, const struct reply *));
+/* Without a kernel's request, on behalf of whoever opened h. done may be
+ * NULL: the answer interests nobody. */
+struct call *call_for(
+    struct handle *h, void (*done)(struct call *, const struct reply *));
+void call_hold(struct call *c, struct handle *h);
+void call_node(struct call *c, struct node *n);
+/* params is taken over; the caller's uid, gid, pid are added. */
+void call_send(struct call *c, const char *method, json_t *params);
+void call_send_bin(struct call *c, const char *method, json_t *params,
+    const void *bin, size_t len);
+/* {"file":..., "id":..., "job":...} of a control file. */
+json_t *node_params(const struct node *n);
+
+/* A done that answers req with the error, or 0. */
+void call_done_err(struct call *c, const struct reply *r);
+
+/* Answers req with an error, positive or 0, whatever becomes of it. */
+void reply_err(fuse_req_t req, int error);
+/* At most n bytes of the text from off. */
+void reply_part(
+    fuse_req_t req, const char *p, size_t len, size_t n, uint64_t off);
+
+/*** The kernel's caches (serve.c) ***/
+
+/* Every cached name is asked for again; attributes of what is open in b's
+ * fs/ as well (b may be NULL). */
+void kernel_forget_names(struct sbxfs *s, struct box *b);
+
+#endif

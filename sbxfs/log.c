@@ -1,0 +1,183 @@
+/*
+ * Logs: files that grow. They are read by offset, at the end there is EOF;
+ * poll says when there is more than this open file has read.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#include "sbxfs/impl.h"
+
+struct log {
+	struct handle h;
+	bool watching;	  /* the front has a watch for us, or is asked for it */
+	json_int_t watch; /* its number, -1 not known yet */
+	uint64_t size;	  /* as the watch says */
+	uint64_t behind;  /* where the last read ended */
+	struct fuse_pollhandle *ph;
+};
+
+static void
+log_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
+{
+	struct log *l;
+	int error;
+
+	if ((error = node_stale(n)) == 0 && client_fd(req_fs(req)->client) < 0)
+		error = EIO;
+	if (error != 0) {
+		reply_err(req, error);
+		return;
+	}
+	l = handle_new(sizeof(*l), req, n, fi);
+	l->watch = -1;
+	handle_opened(req, &l->h, 0);
+}
+
+static void
+got_bytes(struct call *c, const struct reply *r)
+{
+	struct log *l = (struct log *)c->h;
+
+	if (r->error != 0) {
+		reply_err(c->req, -r->error);
+		return;
+	}
+	l->behind = (uint64_t)c->size + r->len;
+	(void)fuse_reply_buf(c->req, r->data, r->len);
+}
+
+static void
+log_read(fuse_req_t req, struct handle *h, size_t n, off_t off)
+{
+	json_t *params;
+	struct call *c;
+	int error;
+
+	if ((error = node_stale(h->node)) != 0) {
+		reply_err(req, error);
+		return;
+	}
+	c = call_new(req, got_bytes);
+	call_hold(c, h);
+	c->size = (size_t)off;
+	params = node_params(h->node);
+	json_object_set_new(params, "off", json_integer(off));
+	json_object_set_new(params, "len", json_integer((json_int_t)n));
+	call_send(c, "pread", params);
+}
+
+static void
+wake(struct log *l)
+{
+	if (l->ph == NULL)
+		return;
+	(void)fuse_lowlevel_notify_poll(l->ph);
+	fuse_pollhandle_destroy(l->ph);
+	l->ph = NULL;
+}
+
+static void
+reply_ready(fuse_req_t req, const struct log *l)
+{
+	/* It shrinks when it begins anew: that is news as well. */
+	(void)fuse_reply_poll(
+	    req, l->size != l->behind ? POLLIN | POLLRDNORM : 0);
+}
+
+static void
+got_watch(struct call *c, const struct reply *r)
+{
+	struct log *l = (struct log *)c->h;
+	json_int_t size = 0;
+
+	if (r->error != 0 ||
+	    json_unpack(r->result, "{s:I,s:I}", "h", &l->watch, "size", &size) <
+		0) {
+		l->watching = false;
+		(void)fuse_reply_poll(c->req, POLLERR | POLLIN);
+		return;
+	}
+	l->size = (uint64_t)size;
+	reply_ready(c->req, l);
+}
+
+static void
+log_poll(fuse_req_t req, struct handle *h, unsigned events,
+    struct fuse_pollhandle *ph)
+{
+	struct log *l = (struct log *)h;
+	struct call *c;
+
+	(void)events;
+	if (ph != NULL) {
+		if (l->ph != NULL)
+			fuse_pollhandle_destroy(l->ph);
+		l->ph = ph;
+	}
+	if (l->watching) {
+		reply_ready(req, l);
+		return;
+	}
+	l->watching = true;
+	c = call_new(req, got_watch);
+	call_hold(c, h);
+	call_send(c, "watch", node_params(h->node));
+}
+
+static bool
+log_notice(struct handle *h, bool ended, const json_t *params)
+{
+	struct log *l = (struct log *)h;
+	json_int_t watch, size;
+
+	if (ended || l->watch < 0 ||
+	    json_unpack((json_t *)(uintptr_t)params, "{s:I,s:I}", "h", &watch,
+		"size", &size) < 0 ||
+	    watch != l->watch)
+		return false;
+	l->size = (uint64_t)size;
+	wake(l);
+	return true;
+}
+
+static void
+log_down(struct handle *h, int error)
+{
+	struct log *l = (struct log *)h;
+
+	(void)error;
+	l->watching = false;
+	l->watch = -1;
+	wake(l);
+}
+
+static void
+log_close(struct handle *h)
+{
+	struct log *l = (struct log *)h;
+
+	if (l->watch >= 0)
+		client_notify(
+		    h->s->client, "unwatch", json_pack("{s:I}", "h", l->watch));
+	l->watch = -1;
+}
+
+static void
+log_free(struct handle *h)
+{
+	struct log *l = (struct log *)h;
+
+	if (l->ph != NULL)
+		fuse_pollhandle_destroy(l->ph);
+}
+
+const struct file_ops log_ops = {
+	.open = log_open,
+	.read = log_read,
+	.poll = log_poll,
+	.notice = log_notice,
+	.down = log_down,
+	.close = log_close,
+	.free = log_free,
+};

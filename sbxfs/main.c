@@ -1,0 +1,320 @@
+/*
+ * sbxfs - sandboxes as files.
+ *
+ * Three processes, each the parent of the next. The one that was started
+ * waits until the mount is up, says what went wrong, and ends (with -f it is
+ * the guard itself). The guard keeps privileges and does nothing but wait for
+ * the server: when that is dead for good it takes the dead mount away, if it
+ * is still its own. The server mounts, gives up what it does not need, and
+ * answers the kernel. It ends when the guard does.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/err.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/proc.h"
+#include "sbxfs/mount.h"
+#include "sbxfs/privs.h"
+#include "sbxfs/serve.h"
+
+static const char *opt_socket = "/run/sbxd/files.sock";
+static const char *opt_fsname = "sbx";
+static bool opt_foreground;
+static bool opt_debug;
+
+/*** Options ***/
+
+static _Noreturn void
+usage(void)
+{
+	(void)fprintf(
+	    stderr, "usage: sbxfs [-df] [-o opt,...] [-s socket] mountpoint\n");
+	exit(2);
+}
+
+/* What mount(8) and fstab say. Those without a place are what is so anyway. */
+static const struct {
+	const char *name;
+	const char **value;
+} mount_options[] = {
+	{ "fsname", &opt_fsname },
+	{ "socket", &opt_socket },
+	{ "rw", NULL },
+	{ "nosuid", NULL },
+	{ "nodev", NULL },
+	{ "noexec", NULL },
+	{ "noatime", NULL },
+	{ "allow_other", NULL },
+	{ "default_permissions", NULL },
+	{ "defaults", NULL },
+	{ "auto", NULL },
+	{ "noauto", NULL },
+	{ "_netdev", NULL },
+	{ "nofail", NULL },
+};
+
+static void
+one_option(const char *opt)
+{
+	size_t i, n = strcspn(opt, "=");
+
+	for (i = 0; i < sizeof(mount_options) / sizeof(mount_options[0]); i++) {
+		if (strlen(mount_options[i].name) != n ||
+		    strncmp(mount_options[i].name, opt, n) != 0)
+			continue;
+		if ((mount_options[i].value != NULL) != (opt[n] == '='))
+			fatalx("-o %s: %s a value", opt,
+			    opt[n] == '=' ? "takes no" : "needs");
+		if (mount_options[i].value != NULL)
+			*mount_options[i].value = opt + n + 1;
+		return;
+	}
+	fatalx("-o %s: unknown option", opt);
+}
+
+static void
+parse_mount_options(char *list)
+{
+	char *opt;
+
+	while ((opt = strsep(&list, ",")) != NULL)
+		if (*opt != '\0')
+			one_option(opt);
+}
+
+static const char *
+parse_options(int argc, char **argv)
+{
+	int c;
+
+	while ((c = getopt(argc, argv, "dfo:s:")) != -1)
+		switch (c) {
+		case 'd':
+			opt_debug = opt_foreground = true;
+			break;
+		case 'f':
+			opt_foreground = true;
+			break;
+		case 'o':
+			parse_mount_options(optarg);
+			break;
+		case 's':
+			opt_socket = optarg;
+			break;
+		default:
+			usage();
+		}
+	if (argc - optind != 1)
+		usage();
+	return argv[optind];
+}
+
+/*** The server ***/
+
+/* What the server tells the guard: the mount's number, then that it is up. */
+struct report {
+	uint64_t mount_id;
+	bool ready;
+};
+
+struct server {
+	int guard; /* the pipe to it */
+	struct report report;
+};
+
+static void
+tell(struct server *sv)
+{
+	if (sv->guard >= 0 &&
+	    fd_write_full(sv->guard, &sv->report, sizeof(sv->report)) < 0)
+		fatalx("the guard is gone");
+}
+
+static void
+to_background(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC), i;
+
+	for (i = 0; i <= 2 && fd >= 0; i++)
+		(void)dup3(fd, i, 0);
+	close_fd(&fd);
+	log_init("sbxfs", true, opt_debug);
+}
+
+static void
+ready(void *arg)
+{
+	struct server *sv = arg;
+
+	sv->report.ready = true;
+	tell(sv);
+	close_fd(&sv->guard);
+	if (!opt_foreground)
+		to_background();
+}
+
+static _Noreturn void
+run_server(const char *mountpoint, int guard)
+{
+	struct server sv = { .guard = guard };
+	struct serve_config cfg = { .mountpoint = mountpoint,
+		.socket = opt_socket,
+		.debug = opt_debug,
+		.ready = ready,
+		.arg = &sv };
+	struct err e;
+	int r;
+
+	proc_title("sbxfs: server");
+	(void)umask(0); /* the kernel has applied the caller's */
+	if (mount_make(mountpoint, opt_fsname, &cfg.devfd, &sv.report.mount_id,
+		&e) < 0)
+		fatalx("%s", e.text);
+	tell(&sv);
+	if ((r = privs_drop()) < 0)
+		fatalx("giving up privileges: %s", strerror(-r));
+	r = serve(&cfg);
+	if (r < 0)
+		fatalx("/dev/fuse: %s", strerror(-r));
+	if (r > 0)
+		(void)mount_remove(mountpoint, sv.report.mount_id);
+	exit(0);
+}
+
+/*** The guard ***/
+
+static pid_t
+start_server(const char *mountpoint, int *ret_pipe)
+{
+	pid_t self = getpid(), pid;
+	sigset_t none;
+	int p[2];
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		fatal("pipe");
+	if ((pid = fork()) < 0)
+		fatal("fork");
+	if (pid != 0) {
+		(void)close(p[1]);
+		*ret_pipe = p[0];
+		return pid;
+	}
+	(void)close(p[0]);
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
+		fatal("prctl");
+	if (getppid() != self)
+		exit(1);
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	run_server(mountpoint, p[1]);
+}
+
+/* Waits for the server's end, handing on what ends us. */
+static int
+wait_server(pid_t pid, const sigset_t *set)
+{
+	siginfo_t si;
+	int status;
+
+	for (;;) {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return status;
+		if (sigwaitinfo(set, &si) < 0)
+			continue;
+		if (si.si_signo == SIGTERM || si.si_signo == SIGINT)
+			(void)kill(pid, SIGTERM);
+	}
+}
+
+static _Noreturn void
+run_guard(const char *mountpoint, int starter)
+{
+	struct report rep, now = { 0 };
+	sigset_t set;
+	int fd, status;
+	pid_t pid;
+
+	proc_title("sbxfs: guard");
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	pid = start_server(mountpoint, &fd);
+	while (!now.ready &&
+	    fd_read_full(fd, &rep, sizeof(rep)) == (ssize_t)sizeof(rep))
+		now = rep;
+	(void)close(fd);
+	if (now.ready && starter >= 0) {
+		(void)fd_write_full(starter, "r", 1);
+		to_background();
+	}
+	close_fd(&starter);
+	status = wait_server(pid, &set);
+	if (mount_remove(mountpoint, now.mount_id))
+		log_warnx("%s: the server died, unmounted", mountpoint);
+	exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
+/* In the background: returns in the guard, with a pipe to who was started. */
+static int
+daemonise(void)
+{
+	char word = 0;
+	pid_t pid;
+	int p[2];
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		fatal("pipe");
+	if ((pid = fork()) < 0)
+		fatal("fork");
+	if (pid == 0) {
+		(void)close(p[0]);
+		(void)setsid();
+		if (chdir("/") < 0)
+			fatal("/");
+		return p[1];
+	}
+	(void)close(p[1]);
+	/* Without a word it has said on stderr what is wrong. */
+	exit(fd_read_full(p[0], &word, 1) == 1 ? 0 : 1);
+}
+
+int
+main(int argc, char **argv)
+{
+	cleanup_free char *mountpoint = NULL;
+	cleanup_free char *given = NULL;
+	int starter = -1;
+	struct err e;
+
+	proc_title_init(argv);
+	log_init("sbxfs", false, false);
+	/* The title takes argv away: what is needed of it is copied. */
+	given = xstrdup(parse_options(argc, argv));
+	opt_socket = xstrdup(opt_socket);
+	opt_fsname = xstrdup(opt_fsname);
+	log_init("sbxfs", false, opt_debug);
+	if (geteuid() != 0)
+		fatalx("must be root");
+	if (*opt_socket != '/')
+		fatalx("%s: the socket must be an absolute path", opt_socket);
+	if ((mountpoint = mount_prepare(given, &e)) == NULL)
+		fatalx("%s", e.text);
+	if (!opt_foreground)
+		starter = daemonise();
+	run_guard(mountpoint, starter);
+}

@@ -1,0 +1,274 @@
+/* What changes sandboxes as directories, and the attributes of files. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/mem.h"
+#include "lib/size.h"
+#include "sbxfs/control.h"
+
+static bool
+is_top(const struct node *n)
+{
+	return n->file == &file_top;
+}
+
+/* The sandbox whose directory the name in the root is; NULL for none, or
+ * the link from its id. */
+static struct box *
+box_named(struct sbxfs *s, const char *name)
+{
+	struct box *b = boxes_by_name(&s->boxes, name);
+
+	if (b == NULL && (b = boxes_by_id(&s->boxes, name)) != NULL &&
+	    b->name[0] != '\0')
+		b = NULL;
+	return b;
+}
+
+/*** mkdir ***/
+
+static void
+created(struct call *c, const struct reply *r)
+{
+	const char *id;
+
+	if (r->error != 0) {
+		reply_err(c->req, -r->error);
+		return;
+	}
+	id = json_string_value(json_object_get(r->result, "id"));
+	/* The front told of it before it answered. */
+	if (id == NULL || boxes_by_id(&c->s->boxes, id) == NULL)
+		reply_err(c->req, EIO);
+	else
+		control_lookup(c->req, c->n, c->text);
+}
+
+void
+control_mkdir(fuse_req_t req, struct node *parent, const char *name)
+{
+	struct call *c;
+
+	if (!is_top(parent)) {
+		reply_err(req, node_stale(parent) != 0 ? ENOENT : EPERM);
+		return;
+	}
+	c = call_new(req, created);
+	c->text = xstrdup(name);
+	call_node(c, parent);
+	call_send(c, "create",
+	    json_pack("{s:s,s:b,s:b}", "name", name, "wait", 0, "hold", 0));
+}
+
+/*** rmdir and unlink ***/
+
+static json_t *
+id_params(const struct box *b)
+{
+	return json_pack("{s:s}", "id", b->id);
+}
+
+static void
+rmdir_box(fuse_req_t req, const char *name)
+{
+	struct sbxfs *s = req_fs(req);
+	struct box *b = box_named(s, name);
+
+	if (file_find(AT_TOP, name) != NULL) {
+		reply_err(req, EPERM);
+	} else if (b == NULL) {
+		reply_err(req,
+		    boxes_by_id(&s->boxes, name) != NULL ? ENOTDIR : ENOENT);
+	} else if (b->life == BOX_HUSK) {
+		boxes_drop_husk(&s->boxes, b);
+		reply_err(req, 0);
+	} else {
+		b->leaves_husk = false;
+		call_send(
+		    call_new(req, call_done_err), "destroy", id_params(b));
+	}
+}
+
+/* What rm -r removes of a sandbox that its first unlink has destroyed. */
+static void
+remove_from_husk(fuse_req_t req, struct node *parent, const char *name)
+{
+	const struct file *f = file_find(parent->file->inside, name);
+
+	if (f == NULL) {
+		reply_err(req, ENOENT);
+		return;
+	}
+	parent->box->removed |= 1ull << file_index(f);
+	reply_err(req, 0);
+}
+
+static void
+rmdir_job(fuse_req_t req, const struct node *parent, const char *name)
+{
+	int64_t job;
+
+	if (int_parse(name, 1, INT32_MAX, &job) < 0) {
+		reply_err(req, ENOTDIR);
+		return;
+	}
+	call_send(call_new(req, call_done_err), "job.forget",
+	    json_pack(
+		"{s:s,s:I}", "id", parent->box->id, "job", (json_int_t)job));
+}
+
+void
+control_rmdir(fuse_req_t req, struct node *parent, const char *name)
+{
+	const struct file *f = file_find(parent->file->inside, name);
+
+	if (is_top(parent))
+		rmdir_box(req, name);
+	else if (node_stale(parent) != 0)
+		reply_err(req, ENOENT);
+	else if (parent->box != NULL && parent->box->life == BOX_HUSK)
+		remove_from_husk(req, parent, name);
+	else if (parent->file->inside == AT_JOBS && f == NULL)
+		rmdir_job(req, parent, name);
+	else
+		reply_err(
+		    req, f != NULL && f->kind == KIND_TREE ? EBUSY : EPERM);
+}
+
+static void
+destroyed(struct call *c, const struct reply *r)
+{
+	if (r->error != 0 && c->n->box->life == BOX_LIVE)
+		c->n->box->leaves_husk = false;
+	reply_err(c->req, -r->error);
+}
+
+void
+control_unlink(fuse_req_t req, struct node *parent, const char *name)
+{
+	struct box *b = parent->box;
+	struct call *c;
+
+	if (node_stale(parent) != 0) {
+		reply_err(req, ENOENT);
+		return;
+	}
+	if (b != NULL && b->life == BOX_HUSK) {
+		remove_from_husk(req, parent, name);
+		return;
+	}
+	if (parent->file->inside != AT_BOX || strcmp(name, "ctl") != 0) {
+		reply_err(req, EPERM);
+		return;
+	}
+	b->leaves_husk = true;
+	b->removed = 1ull << file_index(file_find(AT_BOX, "ctl"));
+	c = call_new(req, destroyed);
+	call_node(c, parent);
+	call_send(c, "destroy", id_params(b));
+}
+
+/*** rename ***/
+
+void
+control_rename(fuse_req_t req, struct node *parent, const char *name,
+    const char *newname, unsigned flags)
+{
+	struct box *b = is_top(parent) ? box_named(req_fs(req), name) : NULL;
+
+	if (b == NULL) {
+		reply_err(req, EPERM);
+		return;
+	}
+	if (b->life != BOX_LIVE || (flags & ~1u) != 0) {
+		reply_err(req, b->life != BOX_LIVE ? ENOENT : EINVAL);
+		return;
+	}
+	call_send(call_new(req, call_done_err), "rename",
+	    json_pack("{s:s,s:s}", "id", b->id, "name", newname));
+}
+
+/*** chmod, chown, truncate ***/
+
+static void
+answer_getattr(struct call *c, const struct reply *r)
+{
+	if (r->error != 0)
+		reply_err(c->req, -r->error);
+	else
+		control_getattr(c->req, c->n);
+}
+
+static void
+set_top(
+    struct sbxfs *s, const struct node *n, const struct stat *st, int to_set)
+{
+	size_t i = file_index(n->file);
+	struct own *o;
+
+	if (is_top(n) || i >= sizeof(s->own) / sizeof(s->own[0]))
+		return;
+	o = &s->own[i];
+	if (!o->set) {
+		o->mode = n->file->mode;
+		o->uid = 0;
+		o->gid = s->group;
+		o->set = true;
+	}
+	if ((to_set & FUSE_SET_ATTR_MODE) != 0)
+		o->mode = st->st_mode & 07777;
+	if ((to_set & FUSE_SET_ATTR_UID) != 0)
+		o->uid = st->st_uid;
+	if ((to_set & FUSE_SET_ATTR_GID) != 0)
+		o->gid = st->st_gid;
+}
+
+static json_t *
+own_params(const struct node *n, const struct stat *st, int to_set)
+{
+	json_t *p = id_params(n->box);
+
+	if (n->file->at == AT_BOX)
+		json_object_set_new(p, "file", json_string(n->file->name));
+	if ((to_set & FUSE_SET_ATTR_MODE) != 0)
+		json_object_set_new(
+		    p, "mode", json_integer(st->st_mode & 07777));
+	if ((to_set & FUSE_SET_ATTR_UID) != 0)
+		json_object_set_new(p, "owner", json_integer(st->st_uid));
+	if ((to_set & FUSE_SET_ATTR_GID) != 0)
+		json_object_set_new(p, "group", json_integer(st->st_gid));
+	return p;
+}
+
+#define SET_OWN (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)
+
+void
+control_setattr(
+    fuse_req_t req, struct node *n, const struct stat *st, int to_set)
+{
+	struct call *c;
+
+	if (node_stale(n) != 0) {
+		reply_err(req, ESTALE);
+		return;
+	}
+	if (n->box != NULL && (to_set & SET_OWN) != 0 &&
+	    (n->file->at == AT_TOP || n->file->at == AT_BOX)) {
+		c = call_new(req, answer_getattr);
+		call_node(c, n);
+		call_send(c, "setattr", own_params(n, st, to_set));
+		return;
+	}
+	if (n->box == NULL && (to_set & SET_OWN) != 0)
+		set_top(req_fs(req), n, st, to_set);
+	if ((to_set & FUSE_SET_ATTR_SIZE) != 0 && n->box != NULL &&
+	    n->file->kind == KIND_VALUE && (n->file->mode & 0200) != 0 &&
+	    st->st_size == 0) {
+		c = call_new(req, answer_getattr);
+		call_node(c, n);
+		call_send(c, "truncate", node_params(n));
+		return;
+	}
+	control_getattr(req, n);
+}

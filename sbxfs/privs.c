@@ -1,0 +1,154 @@
+#include "sbxfs/privs.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/jail.h"
+
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+
+static const unsigned char kept[] = {
+	CAP_CHOWN,
+	CAP_DAC_OVERRIDE,
+	CAP_FOWNER,
+	CAP_FSETID,
+	CAP_SETGID,
+	CAP_SETUID,
+	CAP_SYS_ADMIN,
+};
+
+static const struct jail_call calls[] = {
+	/* the kernel, the front, the log */
+	JAIL_CALL(read),
+	JAIL_CALL(write),
+	JAIL_CALL(readv),
+	JAIL_CALL(writev),
+	JAIL_CALL(recvmsg),
+	JAIL_CALL(sendmsg),
+	JAIL_CALL(sendto),
+	JAIL_CALL(connect),
+	JAIL_CALL_IF(socket, 0, 0xffffffff, AF_UNIX),
+	JAIL_CALL(ppoll),
+	JAIL_CALL(close),
+	JAIL_CALL(fcntl),
+	JAIL_CALL(dup3),
+	/* fs/ */
+	JAIL_CALL(openat),
+	JAIL_CALL(openat2),
+	JAIL_CALL(fstat),
+	JAIL_CALL(newfstatat),
+	JAIL_CALL(statx),
+	JAIL_CALL(fstatfs),
+	JAIL_CALL(pread64),
+	JAIL_CALL(pwrite64),
+	JAIL_CALL(getdents64),
+	JAIL_CALL(lseek),
+	JAIL_CALL(readlinkat),
+	JAIL_CALL(mkdirat),
+	JAIL_CALL(mknodat),
+	JAIL_CALL(symlinkat),
+	JAIL_CALL(linkat),
+	JAIL_CALL(unlinkat),
+	JAIL_CALL(renameat2),
+	JAIL_CALL(fchmodat2),
+	JAIL_CALL(fchmodat),
+	JAIL_CALL(fchownat),
+	JAIL_CALL(utimensat),
+	JAIL_CALL(ftruncate),
+	JAIL_CALL(fallocate),
+	JAIL_CALL(fsync),
+	JAIL_CALL(fdatasync),
+	JAIL_CALL(copy_file_range),
+	JAIL_CALL(setfsuid),
+	JAIL_CALL(setfsgid),
+	/* the end */
+	JAIL_CALL(umount2),
+	JAIL_CALL(exit_group),
+	JAIL_CALL(exit),
+	/* the C library */
+	JAIL_CALL(brk),
+	JAIL_CALL(mmap),
+	JAIL_CALL(munmap),
+	JAIL_CALL(mremap),
+	JAIL_CALL(mprotect),
+	JAIL_CALL(madvise),
+	JAIL_CALL(futex),
+	JAIL_CALL(getpid),
+	JAIL_CALL(gettid),
+	JAIL_CALL(tgkill),
+	JAIL_CALL(rt_sigaction),
+	JAIL_CALL(rt_sigprocmask),
+	JAIL_CALL(rt_sigreturn),
+	JAIL_CALL(restart_syscall),
+	JAIL_CALL(signalfd4),
+	JAIL_CALL(clock_gettime),
+	JAIL_CALL(getrandom),
+#ifdef SYS_poll /* older machines have it, newer do not */
+	JAIL_CALL(poll),
+#endif
+#ifdef SYS_chmod
+	JAIL_CALL(chmod),
+#endif
+};
+
+static uint64_t
+kept_mask(void)
+{
+	uint64_t mask = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(kept); i++)
+		mask |= 1ull << kept[i];
+	return mask;
+}
+
+static int
+drop_caps(uint64_t keep)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2] = { { 0 }, { 0 } };
+	int cap;
+
+	for (cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
+		if ((keep & 1ull << cap) == 0 &&
+		    prctl(PR_CAPBSET_DROP, cap) < 0)
+			return -errno;
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		return -errno;
+	data[0].effective = data[0].permitted = (uint32_t)keep;
+	data[1].effective = data[1].permitted = (uint32_t)(keep >> 32);
+	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
+}
+
+/* Weak: there in a build with the address sanitizer, whose run time makes
+ * system calls of its own. */
+extern void __asan_init(void) __attribute__((weak));
+
+int
+privs_drop(void)
+{
+	int r;
+
+	/* With it, setfsuid leaves the capabilities alone. */
+	if (prctl(PR_SET_SECUREBITS,
+		SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
+		    SECBIT_NOROOT | SECBIT_NOROOT_LOCKED) < 0)
+		return -errno;
+	if ((r = drop_caps(kept_mask())) < 0 || (r = jail_no_new_privs()) < 0)
+		return r;
+	if (__asan_init != NULL)
+		return 0;
+	if ((r = jail_hide()) < 0)
+		return r;
+	return jail_filter(calls, sizeof(calls) / sizeof(calls[0]));
+}

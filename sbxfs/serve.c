@@ -1,0 +1,449 @@
+/*
+ * The loop. One thread, which nothing may block: requests of the kernel come
+ * in the order in which they were made, so that the RELEASE of a writer is
+ * handled before the OPEN of the reader after it. Before each, all that the
+ * front has sent is taken: whatever anybody was told is what the mount shows.
+ */
+#include "sbxfs/serve.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "sbxfs/impl.h"
+#include "sbxfs/ops.h"
+#include "sbxfs/park.h"
+#include "sbxfs/trees.h"
+
+#define MAX_IO (1u << 20)
+#define REQUEST_MAX (MAX_IO + (64u << 10))
+#define READY_MS 5000 /* the front is waited for, then we go on without */
+#define BATCH 64      /* requests before the others are looked at */
+
+#ifndef FUSE_NOTIFY_INC_EPOCH
+#define FUSE_NOTIFY_INC_EPOCH 8 /* FUSE 7.44 */
+#endif
+
+/*** The kernel's caches ***/
+
+static void
+inc_epoch(struct sbxfs *s)
+{
+	const struct fuse_out_header out = {
+		.len = sizeof(out),
+		.error = FUSE_NOTIFY_INC_EPOCH,
+	};
+
+	if (s->epoch && write(s->devfd, &out, sizeof(out)) < 0 &&
+	    errno == EINVAL)
+		s->epoch = false;
+}
+
+void
+kernel_forget_names(struct sbxfs *s, struct box *b)
+{
+	struct node *n;
+
+	inc_epoch(s);
+	if (b == NULL)
+		return;
+	/* The epoch is of names; what is open keeps its attributes. */
+	LIST_FOREACH (n, &b->opened, opened)
+		(void)fuse_lowlevel_notify_inval_inode(
+		    s->se, (fuse_ino_t)(uintptr_t)n, -1, 0);
+}
+
+/*** What the front says ***/
+
+static void
+box_lost(struct sbxfs *s, const char *id)
+{
+	struct box *b = box_ref(boxes_by_id(&s->boxes, id));
+	struct handle *h;
+
+	if (b == NULL)
+		return;
+	boxes_gone(&s->boxes, id);
+	park_fail(s, b, ESTALE);
+	TAILQ_FOREACH (h, &s->handles, link)
+		if (h->node->box == b && h->ops->down != NULL)
+			h->ops->down(h, ESTALE);
+	box_unref(b);
+}
+
+static void
+on_sandbox(struct sbxfs *s, const json_t *params)
+{
+	if (boxes_update(&s->boxes, params) == NULL)
+		log_warnx("files.sock: a sandbox that makes no sense");
+}
+
+static void
+on_gone(struct sbxfs *s, const json_t *params)
+{
+	const char *id = json_string_value(json_object_get(params, "id"));
+
+	if (id != NULL)
+		box_lost(s, id);
+}
+
+static void
+on_profiles(struct sbxfs *s, const json_t *params)
+{
+	json_t *names = json_object_get(params, "names"), *name;
+	size_t i;
+
+	while (s->nprofiles > 0)
+		free(s->profiles[--s->nprofiles]);
+	s->profiles = xrealloc(
+	    s->profiles, json_array_size(names) + 1, sizeof(*s->profiles));
+	json_array_foreach (names, i, name)
+		if (json_is_string(name))
+			s->profiles[s->nprofiles++] =
+			    xstrdup(json_string_value(name));
+}
+
+static void
+on_synced(struct sbxfs *s, const json_t *params)
+{
+	(void)params;
+	boxes_synced(&s->boxes);
+	s->synced = true;
+}
+
+static void
+on_job_end(struct sbxfs *s, const json_t *params)
+{
+	const char *id = json_string_value(json_object_get(params, "id"));
+
+	kernel_forget_names(s, id != NULL ? boxes_by_id(&s->boxes, id) : NULL);
+}
+
+static void
+to_handles(struct sbxfs *s, const json_t *params, bool ended)
+{
+	struct handle *h;
+
+	TAILQ_FOREACH (h, &s->handles, link)
+		if (h->ops->notice != NULL && h->ops->notice(h, ended, params))
+			return;
+}
+
+static void
+on_grew(struct sbxfs *s, const json_t *params)
+{
+	to_handles(s, params, false);
+}
+
+static void
+on_ended(struct sbxfs *s, const json_t *params)
+{
+	to_handles(s, params, true);
+}
+
+static const struct {
+	const char *method;
+	void (*run)(struct sbxfs *s, const json_t *params);
+} notices[] = {
+	{ "sandbox", on_sandbox }, { "gone", on_gone },
+	{ "profiles", on_profiles }, { "synced", on_synced },
+	{ "job.end", on_job_end }, { "grew", on_grew }, { "ended", on_ended },
+	/* `event` and `errorlog` say what a watch says as well. */
+};
+
+static void
+front_notice(void *arg, const char *method, const json_t *params)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(notices) / sizeof(notices[0]); i++)
+		if (strcmp(notices[i].method, method) == 0) {
+			notices[i].run(arg, params);
+			return;
+		}
+}
+
+static void
+said_hello(void *arg, const struct reply *r)
+{
+	struct sbxfs *s = arg;
+	json_int_t version = 0, gid = 0, since = 0;
+
+	if (r->error == -EIO)
+		return; /* lost again */
+	if (r->error != 0 ||
+	    json_unpack(r->result, "{s:I,s:I,s:I}", "version", &version, "gid",
+		&gid, "since", &since) < 0 ||
+	    version != 1) {
+		log_warnx("files.sock: the daemon speaks another version");
+		return;
+	}
+	s->group = (gid_t)gid;
+	s->since = since;
+}
+
+static void
+front_up(void *arg)
+{
+	struct sbxfs *s = arg;
+	json_t *held = json_array();
+	struct handle *h;
+
+	boxes_begin(&s->boxes);
+	client_call(s->client, "hello",
+	    json_pack("{s:i,s:i,s:i,s:i}", "version", 1, "uid", 0, "gid", 0,
+		"pid", (int)getpid()),
+	    said_hello, s);
+	TAILQ_FOREACH (h, &s->handles, link)
+		if (new_held(h) != NULL)
+			json_array_append_new(held, json_string(new_held(h)));
+	if (json_array_size(held) != 0)
+		client_notify(
+		    s->client, "hold", json_pack("{s:O}", "ids", held));
+	json_decref(held);
+}
+
+static void
+front_down(void *arg)
+{
+	struct sbxfs *s = arg;
+	struct handle *h;
+
+	log_info("files.sock: connection lost");
+	TAILQ_FOREACH (h, &s->handles, link)
+		if (h->ops->down != NULL)
+			h->ops->down(h, EIO);
+}
+
+static const struct client_events events = {
+	.notice = front_notice,
+	.up = front_up,
+	.down = front_down,
+};
+
+/*** The kernel ***/
+
+static ssize_t
+dev_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	ssize_t r = writev(fd, iov, count);
+
+	/* ENOENT: the one who asked was killed meanwhile. */
+	(void)userdata;
+	return r;
+}
+
+static ssize_t
+dev_read(int fd, void *p, size_t n, void *userdata)
+{
+	(void)userdata;
+	return read(fd, p, n);
+}
+
+static const struct fuse_custom_io custom_io = {
+	.writev = dev_writev,
+	.read = dev_read,
+};
+
+static int
+handle_one(struct sbxfs *s, char *p)
+{
+	struct fuse_buf buf = { .mem = p };
+	ssize_t n;
+
+	n = read(s->devfd, p, REQUEST_MAX);
+	if (n < 0)
+		return -errno;
+	client_drain(s->client);
+	if (park_interrupt(s, p, (size_t)n) || park_take(s, p, (size_t)n))
+		return 0;
+	buf.size = (size_t)n;
+	fuse_session_process_buf(s->se, &buf);
+	return fuse_session_exited(s->se) ? -ENODEV : 0;
+}
+
+/* 0; -ENODEV when it is unmounted. */
+static int
+handle_requests(struct sbxfs *s, char *p)
+{
+	int i, r = 0;
+
+	for (i = 0; i < BATCH && r == 0; i++) {
+		r = handle_one(s, p);
+		/* ENOENT: the request was taken back before we read it. */
+		if (r == -EINTR || r == -ENOENT)
+			r = 0;
+	}
+	return r == -EAGAIN ? 0 : r;
+}
+
+/*** The loop ***/
+
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static int
+signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -1;
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int
+taken_signal(int fd)
+{
+	struct signalfd_siginfo si;
+
+	if (read(fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return 0;
+	/* There is no configuration to read again. */
+	return si.ssi_signo == SIGHUP ? 0 : (int)si.ssi_signo;
+}
+
+struct loop {
+	struct sbxfs *s;
+	const struct serve_config *cfg;
+	char *p; /* a request */
+	int sigfd;
+	int64_t started;
+	bool told; /* cfg->ready was called */
+};
+
+static void
+tell_ready(struct loop *l)
+{
+	if (l->told || (!l->s->synced && now_ms() - l->started < READY_MS))
+		return;
+	if (!l->s->synced)
+		log_warnx("%s: nobody answers yet", l->cfg->socket);
+	l->told = true;
+	if (l->cfg->ready != NULL)
+		l->cfg->ready(l->cfg->arg);
+}
+
+/* 0 to go on; a signal's number, or -errno. */
+static int
+turn(struct loop *l)
+{
+	struct client *c = l->s->client;
+	bool up = client_connect(c);
+	struct pollfd pfd[3] = {
+		{ .fd = l->s->devfd, .events = POLLIN },
+		{ .fd = l->sigfd, .events = POLLIN },
+		{ .fd = client_fd(c), .events = POLLIN },
+	};
+	int n;
+
+	if (client_wants_write(c))
+		pfd[2].events |= POLLOUT;
+	n = poll(pfd, 3, !up || !l->told ? CLIENT_RETRY_MS : -1);
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	if (pfd[1].revents != 0 && (n = taken_signal(l->sigfd)) != 0)
+		return n;
+	if (pfd[2].revents != 0)
+		client_drain(c);
+	tell_ready(l);
+	if (pfd[0].revents == 0)
+		return 0;
+	return handle_requests(l->s, l->p);
+}
+
+static int
+run(struct sbxfs *s, const struct serve_config *cfg)
+{
+	struct loop l = { .s = s, .cfg = cfg, .started = now_ms() };
+	int r = 0;
+
+	if ((l.sigfd = signals()) < 0)
+		return -errno;
+	l.p = xmalloc(REQUEST_MAX);
+	while (r == 0)
+		r = turn(&l);
+	free(l.p);
+	close_fd(&l.sigfd);
+	return r == -ENODEV ? 0 : r;
+}
+
+static struct fuse_session *
+new_session(struct sbxfs *s, bool debug)
+{
+	/* max_read: the mount, these and init() must say the same. */
+	char name[] = "sbxfs", size[] = "-omax_read=1048576";
+	char verbose[] = "-odebug";
+	char *argv[] = { name, size, debug ? verbose : NULL, NULL };
+	struct fuse_args args = FUSE_ARGS_INIT(debug ? 3 : 2, argv);
+	_Static_assert(MAX_IO == 1048576, "max_read says so");
+	struct fuse_session *se;
+
+	se = fuse_session_new(&args, &sbxfs_ops, sizeof(sbxfs_ops), s);
+	fuse_opt_free_args(&args);
+	if (se != NULL &&
+	    fuse_session_custom_io(se, &custom_io, s->devfd) < 0) {
+		fuse_session_destroy(se);
+		se = NULL;
+	}
+	return se;
+}
+
+static void
+free_all(struct sbxfs *s)
+{
+	struct handle *h;
+
+	client_free(s->client);
+	/* The kernel sends no RELEASE when it is unmounted lazily. */
+	while ((h = TAILQ_FIRST(&s->handles)) != NULL) {
+		h->refs = 1;
+		handle_unref(h);
+	}
+	boxes_done(&s->boxes);
+	nodes_done(&s->nodes);
+	while (s->nprofiles > 0)
+		free(s->profiles[--s->nprofiles]);
+	free(s->profiles);
+	free(s->mountpoint);
+}
+
+int
+serve(const struct serve_config *cfg)
+{
+	struct sbxfs s = { .devfd = cfg->devfd, .epoch = false };
+	int r = -EIO;
+
+	TAILQ_INIT(&s.handles);
+	nodes_init(&s.nodes);
+	boxes_init(&s.boxes);
+	s.since = time(NULL);
+	s.mountpoint = xstrdup(cfg->mountpoint);
+	s.client = client_new(cfg->socket, &events, &s);
+	if ((s.se = new_session(&s, cfg->debug)) != NULL) {
+		r = run(&s, cfg);
+		fuse_session_destroy(s.se);
+	}
+	free_all(&s);
+	return r;
+}

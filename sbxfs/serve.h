@@ -1,0 +1,23 @@
+/*
+ * serve.h - one mount served: the loop over /dev/fuse, the front, signals.
+ */
+#ifndef SBXFS_SERVE_H
+#define SBXFS_SERVE_H
+
+#include <stdbool.h>
+
+struct serve_config {
+	const char *mountpoint; /* absolute, without links */
+	const char *socket;
+	int devfd; /* mounted there; taken over */
+	bool debug;
+	void (*ready)(void *arg); /* once: the first list is there, or the
+				     front did not answer in time */
+	void *arg;
+};
+
+/* Serves until it is unmounted (0) or told to end by a signal (its number);
+ * -errno for a failure of /dev/fuse. */
+int serve(const struct serve_config *cfg);
+
+#endif

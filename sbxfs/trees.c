@@ -1,0 +1,143 @@
+#include "sbxfs/trees.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "lib/fd.h"
+#include "lib/mem.h"
+#include "sbxfs/box.h"
+
+static void
+add_tree(struct trees *t, const char *prefix, bool ro, int fd)
+{
+	struct tree *row = &t->t[t->n++];
+
+	while (*prefix == '/')
+		prefix++;
+	row->prefix = xstrdup(prefix);
+	row->len = strlen(prefix);
+	while (row->len > 0 && row->prefix[row->len - 1] == '/')
+		row->prefix[--row->len] = '\0';
+	row->ro = ro;
+	row->fd = fd;
+}
+
+struct trees *
+trees_new(const struct reply *r)
+{
+	struct trees *t = xcalloc(1, sizeof(*t));
+	json_t *prefixes, *ro = NULL, *p;
+	json_int_t run, base;
+	const char *s;
+	size_t i;
+	int fd;
+
+	if (json_unpack(r->result, "{s:I,s:I,s:o,s?o}", "run", &run, "base",
+		&base, "trees", &prefixes, "ro", &ro) < 0)
+		goto bad;
+	t->run = (uint32_t)run;
+	t->base = (uid_t)base;
+	json_array_foreach (prefixes, i, p) {
+		if ((fd = client_take_fd(r->client)) < 0)
+			goto bad;
+		if ((s = json_string_value(p)) == NULL || t->n == TREES_MAX)
+			(void)close(fd);
+		else
+			add_tree(t, s, json_is_true(json_array_get(ro, i)), fd);
+	}
+	return t;
+bad:
+	trees_free(t);
+	return NULL;
+}
+
+void
+trees_free(struct trees *t)
+{
+	size_t i;
+
+	if (t == NULL)
+		return;
+	for (i = 0; i < t->n; i++) {
+		close_fd(&t->t[i].fd);
+		free(t->t[i].prefix);
+	}
+	free(t);
+}
+
+void
+trees_drop(struct box *b)
+{
+	trees_free(b->trees);
+	b->trees = NULL;
+}
+
+const struct tree *
+trees_at(const struct trees *t, const char *path, const char **ret_rest)
+{
+	const struct tree *best = NULL, *row;
+	size_t i;
+
+	for (i = 0; i < t->n; i++) {
+		row = &t->t[i];
+		if (row->len != 0 &&
+		    (strncmp(path, row->prefix, row->len) != 0 ||
+			(path[row->len] != '/' && path[row->len] != '\0')))
+			continue;
+		if (best == NULL || row->len > best->len)
+			best = row;
+	}
+	if (best == NULL)
+		return NULL;
+	path += best->len;
+	while (*path == '/')
+		path++;
+	*ret_rest = *path != '\0' ? path : ".";
+	return best;
+}
+
+bool
+trees_empty_dir(const char *path)
+{
+	return strcmp(path, "proc") == 0 || strcmp(path, "dev") == 0 ||
+	    strcmp(path, "sys") == 0;
+}
+
+bool
+trees_fixed(const struct trees *t, const char *path)
+{
+	size_t i, n = strlen(path);
+
+	/* a directory above a prefix carries it along */
+	for (i = 0; i < t->n; i++)
+		if (strncmp(t->t[i].prefix, path, n) == 0 &&
+		    (t->t[i].prefix[n] == '/' || t->t[i].prefix[n] == '\0'))
+			return true;
+	return trees_empty_dir(path);
+}
+
+uint32_t
+id_shown(const struct trees *t, uint32_t host, uint32_t owner)
+{
+	uint32_t inside = host - t->base;
+
+	/* What is bound from the host is shown as the host's: the kernel's
+	 * check of its mode must not take one for another. */
+	if (host < t->base || inside >= TREE_IDS)
+		return host;
+	if (inside == 0)
+		return owner;
+	return inside == owner ? 0 : inside;
+}
+
+int
+id_stored(
+    const struct trees *t, uint32_t shown, uint32_t owner, uint32_t *ret_host)
+{
+	if (shown == owner)
+		shown = 0;
+	if (shown >= TREE_IDS)
+		return -EINVAL;
+	*ret_host = t->base + shown;
+	return 0;
+}
