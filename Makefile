@@ -153,8 +153,9 @@ $(filter-out $(BENCH_STATIC:%=$(B)/tests/bench/%),$(BENCH_NAMES:%=$(B)/tests/ben
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS.pool) $(LIBS.sbxfs)
 
-# Programs that cases in tests/t drive.
-TOOL_NAMES = $(basename $(notdir $(wildcard tests/tools/*.c)))
+# Programs that cases in tests/t drive (evil_*.c they compile themselves).
+TOOL_NAMES = $(filter-out evil_%,$(basename $(notdir \
+    $(wildcard tests/tools/*.c))))
 $(TOOL_NAMES:%=$(B)/tests/tools/%): $(B)/tests/tools/%: \
     $(B)/o/tests/tools/%.o $(call archives,daemon)
 	@mkdir -p $(@D)
@@ -230,5 +231,5 @@ uninstall:
 clean:
 	rm -rf $(B)
 
--include $(wildcard $(B)/*/*.d $(B)/*/*/*.d $(B)/*/*/*/*.d)
+-include $(wildcard $(B)/o/*/*.d $(B)/o/*/*/*.d $(B)/musl/*/*.d)
 .PHONY: all unit tests fuzzers install uninstall $(WRAPPERS)
