@@ -1,0 +1,83 @@
+#!/bin/bash
+# Who runs with what: a front without any privilege, a broker that opens no
+# listener, an agent as process 1 in namespaces and ids of its own; SIGTERM
+# ends everything, in good time.
+# shellcheck source=tests/t/lib.sh
+. "$TOP/tests/t/lib.sh"
+need_root
+need_tool ss
+start_sbxd
+start_sbxfs
+mkdir "$M/web" || fail mkdir
+echo 'exec sleep 1000' >"$M/web/exec"
+: <"$M/web/exec"
+
+value() {
+	sed -n "s/^$2:[ \t]*//p" "/proc/$1/status"
+}
+
+front=$(role "sbxd: front")
+[ -n "$front" ] || fail "no front"
+for set in CapInh CapPrm CapEff CapBnd CapAmb; do
+	eq "front's $set" "$(value "$front" $set)" 0000000000000000
+done
+eq "front's NoNewPrivs" "$(value "$front" NoNewPrivs)" 1
+eq "front's Seccomp" "$(value "$front" Seccomp)" 2
+eq "front's user" "$(value "$front" Uid | tr '\t' ' ')" \
+    "$(id -u nobody) $(id -u nobody) $(id -u nobody) $(id -u nobody)"
+eq "broker's user" "$(value "$sbxd_pid" Uid | cut -f1)" 0
+listening=$(ss -xlpH | grep -F "$RUN/")
+has "the front listens" "$listening" "pid=$front,"
+case $(grep -v /agents/ <<<"$listening") in
+*"pid=$sbxd_pid,"*) fail "the broker listens: $listening" ;;
+esac
+eq "broker forked first" "$(value "$front" PPid)" "$sbxd_pid"
+server=$(role "sbxfs: server")
+eq "sbxfs NoNewPrivs" "$(value "$server" NoNewPrivs)" 1
+eq "sbxfs Seccomp" "$(value "$server" Seccomp)" 2
+# CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SYS_ADMIN
+eq "sbxfs CapEff" "$(value "$server" CapEff)" 000000000020001b
+
+# The job, seen from here: its root is nobody here, and it is in nothing of
+# ours. Its parent is the agent, process 1 there.
+job=$(for p in $(our_processes); do
+	[ "$(tr '\0' ' ' <"/proc/$p/cmdline")" != "sleep 1000 " ] || echo "$p"
+done)
+[ -n "$job" ] || fail "the job is not seen"
+agent=$(value "$job" PPid)
+eq "process 1" "$(value "$agent" NSpid | awk '{ print $NF }')" 1
+for p in $job $agent; do
+	for ns in user mnt pid net ipc uts cgroup; do
+		[ "$(readlink "/proc/$p/ns/$ns")" != \
+		    "$(readlink "/proc/self/ns/$ns")" ] ||
+		    fail "namespace $ns of $p is ours"
+	done
+	uid=$(value "$p" Uid | cut -f1)
+	[ "$uid" -ge "$ID_FIRST" ] || fail "uid $uid of $p"
+	eq "ids of $p" "$(awk '{ print $1, $3 }' "/proc/$p/uid_map")" "0 65536"
+	eq "NoNewPrivs of $p" "$(value "$p" NoNewPrivs)" 1
+done
+for set in CapInh CapPrm CapEff CapBnd CapAmb; do
+	eq "the job's $set" "$(value "$job" $set)" 0000000000000000
+done
+eq "the job's Seccomp" "$(value "$job" Seccomp)" 2
+
+# What it sees of this machine.
+echo 'for d in /home /root /var /run /mnt /opt /srv; do ls -A $d 2>/dev/null
+done; cat /etc/shadow 2>/dev/null; ls /sys | head -3; cat /proc/1/environ
+ls -d /proc/[0-9]* | wc -l; cat /proc/net/dev | tail -n +3 | cut -d: -f1
+mount | grep -c /tmp/sbx' >"$M/web/exec"
+out=$(cat "$M/web/exec")
+case $out in
+*root:* | *"$(hostname)"*) fail "it sees the host: $out" ;;
+esac
+has "loopback alone" "$out" "    lo"
+
+stop_sbxfs
+before=$(date +%s)
+stop_sbxd
+[ $(($(date +%s) - before)) -lt $((15 * SLOW)) ] || fail "SIGTERM took long"
+eq "nothing runs" "$(our_processes)" ""
+eq "no socket" "$(find "$RUN" -maxdepth 1 -name '*.sock')" ""
+run_sbxd
+exit 0
