@@ -270,14 +270,10 @@ fs_create(struct sbxfs *s, const struct fs_new *w, struct fuse_entry_param *e,
 	struct node *n;
 	int r;
 
-	r = fs_make(w);
-	if (r < 0 && (r != -EEXIST || (w->flags & O_EXCL) != 0))
-		return r;
-	fd = fs_open_node(w->parent, w->name,
-	    open_flags(r < 0 ? w->flags : w->flags & ~O_TRUNC));
-	if (fd < 0)
-		return fd;
-	if ((r = check_regular(fd)) < 0)
+	r = fs_make(w, &fd);
+	if (r == -EEXIST && (w->flags & O_EXCL) == 0)
+		r = fd = fs_open_node(w->parent, w->name, open_flags(w->flags));
+	if (r < 0 || (r = check_regular(fd)) < 0)
 		return r;
 	if (fstat(fd, &st) < 0)
 		return -errno;

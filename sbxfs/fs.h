@@ -50,7 +50,8 @@ struct fs_new {
 	const char *target; /* of a link */
 	int flags;	    /* of a file that is opened as well */
 };
-int fs_make(const struct fs_new *w);
+/* ret_fd, if not NULL, gets the open file; of a regular one only. */
+int fs_make(const struct fs_new *w, int *ret_fd);
 int fs_create(struct sbxfs *s, const struct fs_new *w,
     struct fuse_entry_param *e, struct fs_file **ret);
 

@@ -74,10 +74,11 @@ become_self(void)
 	(void)setfsgid(0);
 }
 
+/* 0, or the descriptor of a file; -1 and errno. */
 static int
 make_at(int dir, const struct fs_new *w)
 {
-	int fd;
+	int flags = w->flags & (O_ACCMODE | O_APPEND);
 
 	switch (w->mode & S_IFMT) {
 	case S_IFDIR:
@@ -88,11 +89,9 @@ make_at(int dir, const struct fs_new *w)
 	case S_IFSOCK:
 		return mknodat(dir, w->name, w->mode, 0);
 	case S_IFREG:
-		fd = openat(dir, w->name,
-		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		return openat(dir, w->name,
+		    flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 		    w->mode & 07777);
-		close_fd(&fd);
-		return fd;
 	default: /* devices */
 		errno = EPERM;
 		return -1;
@@ -100,7 +99,7 @@ make_at(int dir, const struct fs_new *w)
 }
 
 int
-fs_make(const struct fs_new *w)
+fs_make(const struct fs_new *w, int *ret_fd)
 {
 	const struct tree *t;
 	cleanup_fd int dir = -1;
@@ -112,9 +111,16 @@ fs_make(const struct fs_new *w)
 		return dir;
 	if ((r = become(w->parent->box, w->caller)) < 0)
 		return r;
-	r = make_at(dir, w) < 0 ? -errno : 0;
+	if ((r = make_at(dir, w)) < 0)
+		r = -errno;
 	become_self();
-	return r;
+	if (r < 0 || (w->mode & S_IFMT) != S_IFREG)
+		return r;
+	if (ret_fd != NULL)
+		*ret_fd = r;
+	else
+		(void)close(r);
+	return 0;
 }
 
 int

@@ -302,6 +302,8 @@ main(int argc, char **argv)
 	struct err e;
 
 	proc_title_init(argv);
+	/* What a caller left open would stay open for as long as we live. */
+	(void)close_range(3, ~0u, 0);
 	log_init("sbxfs", false, false);
 	/* The title takes argv away: what is needed of it is copied. */
 	given = xstrdup(parse_options(argc, argv));

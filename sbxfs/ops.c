@@ -122,7 +122,7 @@ make(fuse_req_t req, struct fs_new *w)
 	int r;
 
 	w->caller = &caller;
-	if ((r = fs_check(w->parent)) == 0 && (r = fs_make(w)) == 0)
+	if ((r = fs_check(w->parent)) == 0 && (r = fs_make(w, NULL)) == 0)
 		r = fs_entry(req_fs(req), w->parent, w->name, &e);
 	reply_entry(req, r, &e);
 }

@@ -57,6 +57,7 @@ static const struct jail_call calls[] = {
 	JAIL_CALL(symlinkat),
 	JAIL_CALL(linkat),
 	JAIL_CALL(unlinkat),
+	JAIL_CALL(renameat),
 	JAIL_CALL(renameat2),
 	JAIL_CALL(fchmodat2),
 	JAIL_CALL(fchmodat),
