@@ -379,18 +379,21 @@ wait_request(const struct worker *w)
 void
 worker_run(struct worker *w)
 {
-	struct broker_req q;
+	struct {
+		struct broker_req q;
+		char more; /* a longer packet is not cut to a good one */
+	} in;
 	ssize_t n;
 
 	set_signals();
 	while (wait_request(w) == 0) {
 		/* a descriptor in a request is refused and closed */
-		n = fd_recv(w->sock, &q, sizeof(q), NULL, NULL);
+		n = fd_recv(w->sock, &in, sizeof(in), NULL, NULL);
 		if (n == 0 || (n < 0 && n != -EPROTO))
 			return;
 		if (reload_asked)
 			reload(w);
-		if (serve(w, &q, n) < 0)
+		if (serve(w, &in.q, n) < 0)
 			return;
 	}
 }
