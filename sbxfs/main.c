@@ -44,7 +44,7 @@ usage(void)
 	exit(2);
 }
 
-/* What mount(8) and fstab say. Those without a place are what is so anyway. */
+/* Those without a place for a value are what is so anyway. */
 static const struct {
 	const char *name;
 	const char **value;
@@ -59,10 +59,6 @@ static const struct {
 	{ "allow_other", NULL },
 	{ "default_permissions", NULL },
 	{ "defaults", NULL },
-	{ "auto", NULL },
-	{ "noauto", NULL },
-	{ "_netdev", NULL },
-	{ "nofail", NULL },
 };
 
 static void
