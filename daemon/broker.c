@@ -73,31 +73,22 @@ now_ms(void)
 /*** Start ***/
 
 /*
- * Workers inherit the lock: until the last one has done what a dead broker's
- * front asked of it, nobody else begins.
+ * Two locks on one file. Workers inherit the first: until the last one has
+ * done what a dead broker's front asked of it, nobody else begins. The second
+ * is the broker's alone and says whether there is one, and which.
  */
 static int
-take_lock(struct broker *b)
+wait_lock(const struct broker *b, const char *path)
 {
-	cleanup_free char *path = xasprintf("%s/broker.lock", b->cfg->run_dir);
-	int64_t until = now_ms() + LOCK_WAIT_MS;
+	struct flock own = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	struct timespec ts = { .tv_nsec = 20000000 };
-	char text[32];
-	long pid;
+	int64_t until = now_ms() + LOCK_WAIT_MS;
 
-	b->lock_fd =
-	    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (b->lock_fd < 0) {
-		log_warn("%s", path);
-		return -1;
-	}
 	while (flock(b->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		memset(text, 0, sizeof(text));
-		if (pread(b->lock_fd, text, sizeof(text) - 1, 0) > 0 &&
-		    sscanf(text, "%ld", &pid) == 1 && pid > 0 &&
-		    kill((pid_t)pid, 0) == 0) {
+		if (fcntl(b->lock_fd, F_GETLK, &own) == 0 &&
+		    own.l_type != F_UNLCK) {
 			log_warnx("%s: already running: pid %ld",
-			    b->cfg->run_dir, pid);
+			    b->cfg->run_dir, (long)own.l_pid);
 			return -1;
 		}
 		if (now_ms() > until) {
@@ -105,8 +96,31 @@ take_lock(struct broker *b)
 			    "%s: a worker of a dead broker holds it", path);
 			return -1;
 		}
+		own.l_type = F_WRLCK;
 		(void)nanosleep(&ts, NULL);
 	}
+	own.l_type = F_WRLCK;
+	if (fcntl(b->lock_fd, F_SETLK, &own) < 0) {
+		log_warn("%s", path);
+		return -1;
+	}
+	return 0;
+}
+
+static int
+take_lock(struct broker *b)
+{
+	cleanup_free char *path = xasprintf("%s/broker.lock", b->cfg->run_dir);
+	char text[32];
+
+	b->lock_fd =
+	    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (b->lock_fd < 0) {
+		log_warn("%s", path);
+		return -1;
+	}
+	if (wait_lock(b, path) < 0)
+		return -1;
 	(void)snprintf(text, sizeof(text), "%ld\n", (long)getpid());
 	if (ftruncate(b->lock_fd, 0) < 0 ||
 	    pwrite(b->lock_fd, text, strlen(text), 0) < 0)
@@ -255,8 +269,10 @@ be_worker(struct broker *b, int sock, const int *front_ends, size_t n)
 	proc_title("sbxd: worker");
 	(void)setsid(); /* ^C is for the broker alone */
 	close_fds(b, front_ends, n);
-	if (b->log_w >= 0)
-		(void)dup2(b->log_w, STDERR_FILENO);
+	if (b->log_w >= 0 &&
+	    (dup2(b->log_w, STDOUT_FILENO) < 0 ||
+		dup2(b->log_w, STDERR_FILENO) < 0))
+		_exit(1);
 	worker_run(&w);
 	_exit(0);
 }
@@ -414,7 +430,9 @@ reaped(struct broker *b, pid_t pid, int status)
 		b->workers[i] = 0;
 		if (b->front == 0)
 			return;
-		log_warnx("worker: %s", how(status, text, sizeof(text)));
+		if (status != 0) /* 0: it saw the front's end first */
+			log_warnx(
+			    "worker: %s", how(status, text, sizeof(text)));
 		if (b->kill_ms == 0)
 			b->kill_ms = now_ms() + END_FRONT_MS;
 		return;

@@ -166,6 +166,8 @@ main(int argc, char **argv)
 		proc_title("sbxd: front");
 		return frontboot_run(opt.config, opt.front);
 	}
+	/* whatever our starter had open is not for us, nor for any guest */
+	(void)close_range(STDERR_FILENO + 1, ~0U, 0);
 	if (config_load(opt.config, warn_config, &o.cfg, &e) < 0)
 		fatalx("%s", e.text);
 	if (opt.check)

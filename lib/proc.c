@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -48,18 +49,21 @@ place_fds(const struct proc_spec *s, int *report)
 	for (i = 0; i < s->nfds; i++)
 		if (dup2(high[i], (int)i) < 0)
 			return -errno;
+	/* what others left open on us ends here */
+	if (close_range((unsigned)base, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		return -errno;
 	return 0;
 }
 
 _Noreturn static void
 child(const struct proc_spec *s, int report)
 {
-	int err;
+	int err = 0;
 
 	reset_signals();
-	if ((err = place_fds(s, &report)) == 0 && s->prepare != NULL)
+	if (s->prepare != NULL)
 		err = s->prepare(s->arg);
-	if (err == 0) {
+	if (err == 0 && (err = place_fds(s, &report)) == 0) {
 		(void)execve(
 		    s->path, s->argv, s->envp != NULL ? s->envp : environ);
 		err = -errno;

@@ -16,7 +16,8 @@ struct proc_spec {
 	char *const *envp; /* NULL: ours */
 	const int *fds;	   /* fds[i] becomes descriptor i; -1: /dev/null */
 	size_t nfds;	   /* at least 3 */
-	/* Runs in the child before the exec, 0 or -errno; may be NULL. */
+	/* Runs in the child, with our descriptors still in place: 0 or
+	 * -errno. May be NULL. */
 	int (*prepare)(void *arg);
 	void *arg;
 };
