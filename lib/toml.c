@@ -630,10 +630,13 @@ static int
 array(struct reader *r, struct toml_value *v, struct toml_value **items)
 {
 	size_t n = 0, room = 0;
+	int begun = r->line;
 
 	v->type = TOML_ARRAY;
 	for (r->p++;; r->p++) {
 		skip_lines(r);
+		if (r->p == r->end)
+			break;
 		if (peek(r) == ']')
 			break;
 		if (peek(r) == '[')
@@ -648,10 +651,14 @@ array(struct reader *r, struct toml_value *v, struct toml_value **items)
 		if (scalar(r, &(*items)[n++]) < 0)
 			return -1;
 		skip_lines(r);
-		if (peek(r) == ']')
+		if (peek(r) == ']' || r->p == r->end)
 			break;
 		if (peek(r) != ',')
 			return BAD(r, "expected , or ] in an array");
+	}
+	if (r->p == r->end) {
+		r->line = begun;
+		return BAD(r, "an array is not closed by ]");
 	}
 	r->p++;
 	v->items = *items;
