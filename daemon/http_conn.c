@@ -239,7 +239,9 @@ too_big(struct http_req *r)
 {
 	const char *text = r->pending->too_big;
 
-	if (text != NULL)
+	if (r->route == NULL) /* 404, 405, 307 say more */
+		r->pending->handle(r);
+	else if (text != NULL)
 		http_refuse(r, 400, text);
 	else
 		http_refuse(r, 413, "request body too large");
