@@ -34,6 +34,7 @@ struct handle {
 	char *name; /* where it goes */
 	char temp[32];
 	mode_t mode;
+	bool replaces; /* something is there already */
 };
 
 struct handles {
@@ -207,6 +208,12 @@ check_type(struct handle *h, int flags, struct stat *st)
 	return S_ISREG(st->st_mode) ? 0 : -ENXIO;
 }
 
+static int
+make_how(const struct fs_args *a)
+{
+	return PATH_LAST | (a->parents ? PATH_MAKE : 0);
+}
+
 /* A new file is made in its directory, whose place was checked: with links
  * followed, the kernel might make it elsewhere. */
 static int
@@ -216,7 +223,7 @@ open_new(struct path *p, const struct fs_args *a, int flags)
 	const char *name;
 	int fd;
 
-	if ((dir = path_parent(p, a->parents, &name)) < 0)
+	if ((dir = path_parent(p, make_how(a), &name)) < 0)
 		return dir;
 	fd = openat(dir, name,
 	    flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
@@ -267,6 +274,7 @@ check_replaced(struct handle *h, const struct fs_args *a)
 		return -ENXIO;
 	if (a->mode < 0)
 		h->mode = st.st_mode & 07777;
+	h->replaces = true;
 	return 0;
 }
 
@@ -278,7 +286,7 @@ open_atomic(
 	uint64_t random;
 	int r;
 
-	if ((h->parent = path_parent(p, a->parents, &name)) < 0)
+	if ((h->parent = path_parent(p, make_how(a), &name)) < 0)
 		return h->parent == -EBUSY ? -EISDIR : h->parent;
 	h->name = xstrdup(name);
 	if ((r = check_replaced(h, a)) < 0)
@@ -322,6 +330,8 @@ fs_open(struct call *c, void *args)
 	}
 	json_put_int(&c->out, "h", number);
 	put_stat(&c->out, &st);
+	if (a->atomic)
+		json_put_bool(&c->out, "replaces", h->replaces);
 	return 0;
 }
 

@@ -244,22 +244,22 @@ follow_name(struct path *p, int dirfd, const char *name)
 }
 
 int
-path_parent(struct path *p, bool parents, const char **ret_name)
+path_parent(struct path *p, int how, const char **ret_name)
 {
 	cleanup_fd int dir = -1;
 	int i, r;
 
-	if (!p->follow) {
-		if ((r = path_guard(p)) < 0)
-			return r;
-		return open_parent(p, parents, ret_name);
-	}
+	if (!p->follow && (r = path_guard(p)) < 0)
+		return r;
 	for (i = 0; i < LINKS_MAX; i++) {
 		close_fd(&dir);
-		if ((dir = open_parent(p, parents, ret_name)) < 0)
-			return dir;
+		dir = open_parent(p, (how & PATH_MAKE) != 0, ret_name);
+		if (dir < 0 || !p->follow)
+			return steal_fd(&dir);
 		if ((r = guard_parent(dir, *ret_name)) < 0)
 			return r;
+		if ((how & PATH_LAST) == 0)
+			return steal_fd(&dir);
 		if ((r = follow_name(p, dir, *ret_name)) < 0)
 			return r;
 		if (r == 0)

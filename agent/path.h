@@ -26,11 +26,15 @@ int path_set(struct path *p, const struct bytes *from, bool follow);
 int path_guard(const struct path *p);
 /* Opens it; flags and mode as in open(2), never the controlling terminal. */
 int path_open(const struct path *p, int flags, mode_t mode);
+enum {
+	PATH_MAKE = 1, /* makes the directories that are missing */
+	PATH_LAST = 2, /* with follow: the last part is followed as well */
+};
 /*
  * The directory it lies in, opened by O_PATH, and *ret_name, the last part of
- * p's text. parents makes what is missing. With follow, p is first replaced
- * by what it links to. What path_guard refuses is refused.
+ * p's text. With PATH_LAST p is first replaced by what it links to. What
+ * path_guard refuses is refused.
  */
-int path_parent(struct path *p, bool parents, const char **ret_name);
+int path_parent(struct path *p, int how, const char **ret_name);
 
 #endif

@@ -35,13 +35,13 @@ place_done(struct place *p)
 #define cleanup_place __attribute__((cleanup(place_done)))
 
 static int
-place_find(struct place *p, const struct bytes *path, bool parents)
+place_find(struct place *p, const struct bytes *path)
 {
 	int r;
 
 	if ((r = path_set(&p->path, path, false)) < 0)
 		return r;
-	p->dir = path_parent(&p->path, parents, &p->name);
+	p->dir = path_parent(&p->path, 0, &p->name);
 	return p->dir < 0 ? p->dir : 0;
 }
 
@@ -54,8 +54,11 @@ fs_mkdir(struct call *c, void *args)
 	int r;
 
 	(void)c;
-	if ((r = place_find(&p, &a->path, a->parents)) < 0)
-		return r == -EBUSY ? -EEXIST : r;
+	if ((r = path_set(&p.path, &a->path, false)) < 0)
+		return r;
+	p.dir = path_parent(&p.path, a->parents ? PATH_MAKE : 0, &p.name);
+	if (p.dir < 0)
+		return p.dir == -EBUSY ? -EEXIST : p.dir;
 	if (mkdirat(p.dir, p.name, a->mode >= 0 ? (mode_t)a->mode : 0755) == 0)
 		return 0;
 	if (errno == EEXIST && a->parents &&
@@ -72,7 +75,7 @@ fs_symlink(struct call *c, void *args)
 	int r;
 
 	(void)c;
-	if ((r = place_find(&p, &a->path, false)) < 0)
+	if ((r = place_find(&p, &a->path)) < 0)
 		return r;
 	return symlinkat(a->target.p, p.dir, p.name) < 0 ? -errno : 0;
 }
@@ -105,8 +108,8 @@ fs_link(struct call *c, void *args)
 	int r;
 
 	(void)c;
-	if ((r = place_find(&from, &a->path, false)) < 0 ||
-	    (r = place_find(&to, &a->to, false)) < 0)
+	if ((r = place_find(&from, &a->path)) < 0 ||
+	    (r = place_find(&to, &a->to)) < 0)
 		return r;
 	return linkat(from.dir, from.name, to.dir, to.name, 0) < 0 ? -errno : 0;
 }
@@ -119,8 +122,8 @@ fs_rename(struct call *c, void *args)
 	int r;
 
 	(void)c;
-	if ((r = place_find(&from, &a->path, false)) < 0 ||
-	    (r = place_find(&to, &a->to, false)) < 0)
+	if ((r = place_find(&from, &a->path)) < 0 ||
+	    (r = place_find(&to, &a->to)) < 0)
 		return r;
 	if (syscall(SYS_renameat2, from.dir, from.name, to.dir, to.name,
 		(unsigned)a->flags) < 0)
@@ -134,7 +137,7 @@ unlink_as(const struct fs_args *a, int flags)
 	cleanup_place struct place p = { .dir = -1 };
 	int r;
 
-	if ((r = place_find(&p, &a->path, false)) < 0)
+	if ((r = place_find(&p, &a->path)) < 0)
 		return r;
 	return unlinkat(p.dir, p.name, flags) < 0 ? -errno : 0;
 }
@@ -161,8 +164,10 @@ fs_remove(struct call *c, void *args)
 	struct stat st;
 	int r;
 
-	if ((r = place_find(&p, &a->path, false)) < 0)
+	if ((r = path_set(&p.path, &a->path, a->follow)) < 0)
 		return r;
+	if ((p.dir = path_parent(&p.path, 0, &p.name)) < 0)
+		return p.dir;
 	if (fstatat(p.dir, p.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	if (!S_ISDIR(st.st_mode))
@@ -222,7 +227,7 @@ fs_setattr(struct call *c, void *args)
 	int r;
 
 	(void)c;
-	if ((r = place_find(&p, &a->path, false)) < 0)
+	if ((r = place_find(&p, &a->path)) < 0)
 		return r;
 	if (a->mode >= 0 && (r = set_mode(&p, (mode_t)a->mode)) < 0)
 		return r;
@@ -252,6 +257,12 @@ fs_statfs(struct call *c, void *args)
 
 static const struct param path_params[] = {
 	FS_BYTES("path", path),
+	{ 0 },
+};
+
+static const struct param remove_params[] = {
+	FS_BYTES("path", path),
+	FS_BOOL(follow),
 	{ 0 },
 };
 
@@ -302,7 +313,7 @@ const struct method tree_methods[] = {
 	{ .name = "sbx.fs.rename", .call = fs_rename, .params = rename_params },
 	{ .name = "sbx.fs.unlink", .call = fs_unlink, .params = path_params },
 	{ .name = "sbx.fs.rmdir", .call = fs_rmdir, .params = path_params },
-	{ .name = "sbx.fs.remove", .call = fs_remove, .params = path_params },
+	{ .name = "sbx.fs.remove", .call = fs_remove, .params = remove_params },
 	{ .name = "sbx.fs.setattr",
 	    .call = fs_setattr,
 	    .params = setattr_params },

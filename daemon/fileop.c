@@ -1,0 +1,330 @@
+#include "daemon/fileop.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/api_impl.h"
+#include "daemon/brokerc.h"
+#include "daemon/front_impl.h"
+#include "lib/mem.h"
+
+#define CALL_MS 30000
+
+/* What the broker's answer finds: the exchange may be over by then. */
+struct asked {
+	struct fileop *op; /* borrowed, NULL: over */
+};
+
+/*** Failures ***/
+
+static const struct {
+	int code, status;
+	const char *text; /* NULL: errno's */
+} failures[] = {
+	{ ENOENT, 404, "no such file or directory" },
+	{ ENOTDIR, 404, "a part of the path is not a directory" },
+	{ ESTALE, 404, "sandbox not found" },
+	{ EPERM, 403, "not allowed there" },
+	{ EACCES, 403, "permission denied" },
+	{ EROFS, 403, "read-only there" },
+	{ ENXIO, 403, "not a regular file" },
+	{ EINVAL, 400, NULL },
+	{ EXDEV, 400, "the path leads out of the sandbox" },
+	{ ENAMETOOLONG, 400, "name too long" },
+	{ ELOOP, 400, "too many symbolic links" },
+	{ EISDIR, 409, "is a directory" },
+	{ EBUSY, 409, "in use" },
+	{ ENOTEMPTY, 409, "something was added to it meanwhile" },
+	{ EHOSTDOWN, 409, NULL },
+	{ ENOSPC, 507, "no space left in the sandbox" },
+	{ EDQUOT, 507, "no space left in the sandbox" },
+	{ EFBIG, 507, "file too large" },
+	{ EMFILE, 503, "too many open files" },
+	{ EAGAIN, 503, "try again" },
+	{ ETIMEDOUT, 504, "the sandbox does not answer" },
+};
+
+void
+fileop_fail(struct fileop *op, int code, const char *text)
+{
+	int status = 502;
+
+	if (op->over)
+		return;
+	op->over = true;
+	if (op->begun) {
+		http_abort(op->r);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
+		if (failures[i].code != code)
+			continue;
+		status = failures[i].status;
+		if (failures[i].text != NULL)
+			text = failures[i].text;
+	}
+	if (code == EHOSTDOWN || code == ESTALE)
+		http_error(op->r, status, "%s", text);
+	else
+		http_error(op->r, status, "/%s: %s", http_var(op->r, 1), text);
+}
+
+bool
+fileop_failed(struct fileop *op, const struct err *e)
+{
+	if (!op->over && e != NULL)
+		fileop_fail(op, e->code, e->text);
+	return op->over;
+}
+
+bool
+fileop_int(struct fileop *op, const json_t *o, const char *key, json_int_t min,
+    json_int_t *ret)
+{
+	const json_t *v = json_object_get(o, key);
+
+	if (!json_is_integer(v) || json_integer_value(v) < min) {
+		fileop_fail(op, EPROTO, "the agent's answer is wrong");
+		return false;
+	}
+	*ret = json_integer_value(v);
+	return true;
+}
+
+/*** Calls ***/
+
+json_t *
+fileop_name(const char *p, size_t n)
+{
+	json_t *text, *coded;
+
+	api_text(p, n, &text, &coded);
+	if (coded == NULL)
+		return text;
+	json_decref(text);
+	return json_pack("{s:o}", "base64", coded);
+}
+
+json_t *
+fileop_path(const struct fileop *op)
+{
+	const char *path = http_var(op->r, 1);
+
+	return fileop_name(path, strlen(path));
+}
+
+void
+fileop_call(
+    struct fileop *op, const char *method, json_t *params, agent_done *done)
+{
+	char name[32];
+
+	(void)snprintf(name, sizeof(name), "sbx.fs.%s", method);
+	agentc_call(op->agent, name, params, NULL, 0, NULL, 0,
+	    strcmp(method, "remove") == 0 ? FILEOP_REMOVE_MS : CALL_MS, done,
+	    op);
+}
+
+void
+fileop_write(struct fileop *op, json_t *params, const void *p, size_t n,
+    agent_done *done)
+{
+	agentc_call(op->agent, "sbx.fs.write", params, p, n, NULL, 0, CALL_MS,
+	    done, op);
+}
+
+static void
+agent_lost(void *arg, const struct err *e)
+{
+	(void)fileop_failed(arg, e);
+}
+
+static const struct agentc_ops agent_ops = { .lost = agent_lost };
+
+/*** Connecting ***/
+
+static void
+connect_agent(struct fileop *op)
+{
+	struct front *f = api_front(op->r);
+	cleanup_free char *path =
+	    xasprintf("%s/agents/%s.sock", f->cfg->run_dir, op->id);
+	struct err e;
+
+	op->agent = agentc_new(f->loop, path, &agent_ops, op, &e);
+	if (op->agent == NULL)
+		fileop_fail(op, EHOSTDOWN, e.text);
+	else
+		op->begin(op);
+}
+
+static void
+files_asked(void *arg, const struct broker_rep *rep, const int *fds, size_t n)
+{
+	struct asked *asked = arg;
+	struct fileop *op = asked->op;
+	char text[600];
+
+	while (n > 0)
+		(void)close(fds[--n]);
+	free(asked);
+	if (op == NULL)
+		return;
+	op->asked = NULL;
+	if (rep != NULL && rep->code == 0) {
+		connect_agent(op);
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "sandbox is not running%s%.512s",
+	    rep != NULL ? ": " : "", rep != NULL ? rep->text : "");
+	fileop_fail(op, EHOSTDOWN, text);
+}
+
+/* The agent's program without jobs, on the disk of one that is stopped. */
+static void
+ask_files(struct fileop *op, struct sandbox *sb)
+{
+	struct broker_req req;
+
+	sb_req(sb, BROKER_FILES, &req);
+	op->asked = xcalloc(1, sizeof(*op->asked));
+	op->asked->op = op;
+	brokerc_ask(sb->f->broker, &req, false, files_asked, op->asked);
+}
+
+static void
+connect_running(struct fileop *op, struct sandbox *sb)
+{
+	(void)sb;
+	connect_agent(op);
+}
+
+static void
+refuse_paused(struct fileop *op, struct sandbox *sb)
+{
+	(void)sb;
+	fileop_fail(op, EHOSTDOWN, "sandbox is paused");
+}
+
+static void
+refuse_down(struct fileop *op, struct sandbox *sb)
+{
+	(void)sb;
+	fileop_fail(op, EHOSTDOWN, "sandbox is not running");
+}
+
+static void
+refuse_gone(struct fileop *op, struct sandbox *sb)
+{
+	(void)sb;
+	fileop_fail(op, ESTALE, "");
+}
+
+/* In the states that a wait ends in; it ends in no other. */
+static void (*const reach[SB_STATES])(struct fileop *, struct sandbox *) = {
+	[SB_RUNNING] = connect_running,
+	[SB_PAUSED] = refuse_paused,
+	[SB_STOPPED] = ask_files,
+	[SB_DESTROYING] = refuse_gone,
+	[SB_DESTROYED] = refuse_gone,
+	[SB_ERROR] = refuse_down,
+};
+
+static void
+settled(struct wait *w, struct sandbox *sb, const struct err *e)
+{
+	struct fileop *op = w->arg;
+
+	(void)e; /* the state says it as well */
+	if (op->over)
+		return;
+	if (reach[sb->state] == NULL)
+		refuse_down(op, sb);
+	else
+		reach[sb->state](op, sb);
+}
+
+/*** Life ***/
+
+static void
+touch(const struct fileop *op)
+{
+	struct sandbox *sb = sandbox_by_id(api_front(op->r), op->id);
+
+	if (sb != NULL)
+		sb->active_ms = now_real_ms();
+}
+
+static void
+fileop_free(void *arg)
+{
+	struct fileop *op = arg;
+
+	op->over = true;
+	touch(op);
+	wait_cancel(&op->wait);
+	if (op->asked != NULL)
+		op->asked->op = NULL;
+	agentc_free(op->agent);
+	if (op->own_free != NULL)
+		op->own_free(op->own);
+	free(op);
+}
+
+/* /proc, /dev and /sys belong to the guest's kernel, not to its files; ".."
+ * would not be what it looks like after a symbolic link. */
+static bool
+path_ok(struct http_req *r)
+{
+	static const char *const closed[] = { "proc", "dev", "sys" };
+	const char *p = http_var(r, 1);
+	bool first = true;
+
+	for (; *p != '\0'; p += *p == '/') {
+		size_t n = strcspn(p, "/");
+
+		if (n == 2 && memcmp(p, "..", 2) == 0) {
+			http_error(r, 400, "/%s: .. in a path", http_var(r, 1));
+			return false;
+		}
+		for (size_t i = 0; first && i < 3; i++) {
+			if (strlen(closed[i]) != n ||
+			    memcmp(p, closed[i], n) != 0)
+				continue;
+			http_error(r, 403, "/%s: no files there", closed[i]);
+			return false;
+		}
+		if (n != 0 && (n != 1 || *p != '.'))
+			first = false;
+		p += n;
+	}
+	return true;
+}
+
+struct fileop *
+fileop_new(struct http_req *r, void (*begin)(struct fileop *op), void *own,
+    void (*own_free)(void *own))
+{
+	struct sandbox *sb = api_sandbox(r);
+	struct fileop *op;
+
+	if (sb == NULL || !path_ok(r)) {
+		if (own_free != NULL)
+			own_free(own);
+		return NULL;
+	}
+	op = xcalloc(1, sizeof(*op));
+	op->r = r;
+	op->begin = begin;
+	op->own = own;
+	op->own_free = own_free;
+	(void)str_copy(op->id, sb->id, sizeof(op->id));
+	op->wait.done = settled;
+	op->wait.arg = op;
+	http_set_user(r, op, fileop_free);
+	touch(op);
+	sandbox_wait(sb, &op->wait);
+	return op->over ? NULL : op;
+}
