@@ -43,5 +43,7 @@ uint64_t event_last(struct front *f);
 ssize_t events_read(struct front *f, const struct caller *c, uint64_t off,
     void *p, size_t n);
 uint64_t events_size(struct front *f, const struct caller *c);
+/* Real time of its last change. */
+int64_t events_mtime_ms(struct front *f);
 
 #endif

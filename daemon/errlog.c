@@ -1,0 +1,156 @@
+#include "daemon/errlog.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "lib/mem.h"
+
+#define FILE_MAX (4u << 20)
+#define COMMAND_SHOWN 300
+
+struct errlog {
+	struct ownlog *log;
+	void (*grew)(void *arg);
+	void *arg;
+	bool failing; /* appending fails, and it was said */
+};
+
+int
+errlog_open(const char *path, void (*grew)(void *arg), void *arg,
+    struct errlog **ret, struct err *e)
+{
+	struct errlog *l = xcalloc(1, sizeof(*l));
+
+	l->grew = grew;
+	l->arg = arg;
+	if (ownlog_open(path, FILE_MAX, &l->log, e) < 0) {
+		free(l);
+		return -1;
+	}
+	*ret = l;
+	return 0;
+}
+
+void
+errlog_close(struct errlog *l)
+{
+	if (l == NULL)
+		return;
+	ownlog_close(l->log);
+	free(l);
+}
+
+/*** One line of anything ***/
+
+/* The length of the UTF-8 character at p, of at most n bytes; 0: it is none,
+ * or one that moves a terminal's cursor. */
+static size_t
+utf8_char(const unsigned char *p, size_t n)
+{
+	static const struct {
+		unsigned char mask, lead;
+		uint32_t least;
+	} forms[] = { { 0xe0, 0xc0, 0x80 }, { 0xf0, 0xe0, 0x800 },
+		{ 0xf8, 0xf0, 0x10000 } };
+	uint32_t c;
+	size_t f, i;
+
+	if (p[0] < 0x80)
+		return p[0] >= 0x20 && p[0] != 0x7f;
+	for (f = 0; f < 3; f++)
+		if ((p[0] & forms[f].mask) == forms[f].lead)
+			break;
+	if (f == 3 || n < f + 2)
+		return 0;
+	c = p[0] & (unsigned char)~forms[f].mask;
+	for (i = 1; i <= f + 1; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (p[i] & 0x3f);
+	}
+	if (c < forms[f].least || c > 0x10ffff || (c >> 11) == 0x1b ||
+	    c < 0xa0 || (c >= 0x2028 && c <= 0x202e) ||
+	    (c >= 0x2066 && c <= 0x2069))
+		return 0;
+	return f + 2;
+}
+
+void
+errlog_escape(struct buf *b, const char *p, size_t n, bool quoted)
+{
+	const unsigned char *at = (const unsigned char *)p, *end = at + n;
+	size_t len;
+
+	while (at < end) {
+		len = utf8_char(at, (size_t)(end - at));
+		if (len == 0)
+			(void)buf_addf(b, "\\x%02x", *at);
+		else if (quoted && (*at == '"' || *at == '\\'))
+			(void)buf_addf(b, "\\%c", *at);
+		else
+			(void)buf_add(b, at, len);
+		at += len != 0 ? len : 1;
+	}
+}
+
+void
+errlog_add(struct errlog *l, const struct caller *c, const char *file,
+    const struct err *e, const char *cmd, size_t cmd_len)
+{
+	cleanup_buf struct buf line = BUF_INIT;
+	int64_t now = now_real_ms();
+	int r;
+
+	if (l == NULL)
+		return;
+	(void)buf_addf(&line, "%" PRId64 ".%03d pid=%d ", now / 1000,
+	    (int)(now % 1000), (int)c->pid);
+	errlog_escape(&line, file, strlen(file), false);
+	(void)buf_adds(&line, ": ");
+	errlog_escape(&line, e->text, strlen(e->text), false);
+	if (cmd != NULL) {
+		(void)buf_adds(&line, ": \"");
+		errlog_escape(&line, cmd,
+		    cmd_len > COMMAND_SHOWN ? COMMAND_SHOWN : cmd_len, true);
+		(void)buf_adds(&line, cmd_len > COMMAND_SHOWN ? "...\"" : "\"");
+	}
+	(void)buf_adds(&line, "\n");
+	r = ownlog_add(l->log, c->uid, line.data, line.len);
+	if (r < 0 && !l->failing)
+		log_warnx("errors: %s", strerror(-r));
+	l->failing = r < 0;
+	if (r == 0 && l->grew != NULL)
+		l->grew(l->arg);
+}
+
+/*** Reading ***/
+
+static struct ownlog_view
+view_of(const struct caller *c)
+{
+	return (struct ownlog_view){ .all = c->all, .uid = c->uid };
+}
+
+ssize_t
+errlog_read(
+    struct errlog *l, const struct caller *c, uint64_t off, void *p, size_t n)
+{
+	struct ownlog_view v = view_of(c);
+
+	return ownlog_read(l->log, &v, off, p, n);
+}
+
+uint64_t
+errlog_size(struct errlog *l, const struct caller *c)
+{
+	struct ownlog_view v = view_of(c);
+
+	return ownlog_size(l->log, &v);
+}
+
+int64_t
+errlog_mtime_ms(const struct errlog *l)
+{
+	return ownlog_mtime_ms(l->log);
+}
