@@ -1,0 +1,196 @@
+/*
+ * tree_impl.h - what tree*.c share: the server of files.sock, its
+ * connections, the requests under way, and what clients watch.
+ *
+ * A request (struct treq) is answered exactly once, and is gone when it is
+ * answered and nothing that it asked for can come back any more. A client
+ * that goes takes its requests along, except writes, which go on unheard.
+ */
+#ifndef DAEMON_TREE_IMPL_H
+#define DAEMON_TREE_IMPL_H
+
+#include "daemon/errlog.h"
+#include "daemon/json.h"
+#include "daemon/tree.h"
+#include "daemon/verbs.h"
+
+#define TREE_VERSION 1
+/* A held sandbox whose client went is named again within this time. */
+#define TREE_HELD_MS 10000
+
+struct treq;
+struct thandle;
+
+TAILQ_HEAD(treq_list, treq);
+TAILQ_HEAD(thandle_list, thandle);
+
+/* Descriptors that go with the byte at this place of the stream. */
+struct out_fds {
+	TAILQ_ENTRY(out_fds) link;
+	uint64_t at;
+	size_t n;
+	int fds[RT_TREES_MAX];
+};
+
+struct tree_conn {
+	TAILQ_ENTRY(tree_conn) link;
+	struct tree_server *t; /* borrowed */
+	uv_poll_t poll;
+	int events; /* that poll waits for */
+	int fd;
+	struct caller peer;
+	bool root;    /* speaks for others */
+	bool hello;   /* gets notifications */
+	bool dead;    /* closed before the loop waits again */
+	bool stalled; /* whole frames wait until out is shorter */
+	struct buf in, out;
+	struct buf bin; /* the last binary message, until its JSON comes */
+	bool has_bin;
+	uint64_t sent; /* bytes of the stream that the kernel has */
+	TAILQ_HEAD(, out_fds) out_fds;
+	struct treq_list reqs;
+	size_t nreqs;
+	bool want_event, want_errorlog; /* notifications to be sent */
+};
+
+TAILQ_HEAD(tree_conn_list, tree_conn);
+
+/* A sandbox of /sbx/new. conn NULL: nobody has it open until until_ms. */
+struct held {
+	TAILQ_ENTRY(held) link;
+	char id[RT_ID_MAX];
+	struct tree_conn *conn;
+	int64_t until_ms; /* of the loop's clock */
+};
+
+struct tree_server {
+	struct front *f; /* borrowed */
+	int fd;
+	uv_poll_t poll;
+	uv_prepare_t prepare; /* sends what may wait until the loop does */
+	uv_timer_t tick;      /* held ones, logs that are watched */
+	unsigned handles;     /* of libuv, not closed yet */
+	struct tree_conn_list conns;
+	size_t nconns;
+	struct errlog *errors;
+	TAILQ_HEAD(, held) held;
+	struct treq_list orphans; /* writes whose clients are gone */
+	struct thandle_list watched;
+	int64_t next_handle;
+	bool events_grew, errors_grew;
+	int64_t changed_ms;  /* real time: any sandbox, for /sbx/ctl, status */
+	int64_t profiles_ms; /* real time: of the configuration */
+	uint64_t pool_hash;  /* of what pool said, and since when */
+	int64_t pool_ms;
+};
+
+/*** A request ***/
+
+struct tree_method {
+	const char *name;
+	void (*run)(struct treq *r);
+	const char *file; /* what it is called in /sbx/errors */
+	bool quiet;	  /* a notification: nobody is answered */
+};
+
+struct treq {
+	TAILQ_ENTRY(treq) link; /* of conn->reqs, or of the orphans */
+	struct tree_server *t;
+	struct tree_conn *conn; /* NULL: the client is gone */
+	const struct tree_method *m;
+	json_int_t id;
+	struct caller caller;
+	json_t *params;
+	struct buf bin;
+	struct buf cmd; /* what was asked, for /sbx/errors; may be empty */
+	char box[RT_ID_MAX];
+	char made[RT_ID_MAX]; /* by a create: goes when that is cancelled */
+	bool answered;
+	unsigned refs;
+	struct wait wait; /* wait.sb NULL: does not wait */
+	struct verbs *verbs;
+};
+
+void tree_dispatch(struct tree_conn *c, json_t *msg);
+/* The client is gone. */
+void treq_orphan(struct treq *r);
+/* Orphans end where they are. */
+void treq_free_all(struct tree_server *t);
+void treq_cancel(struct tree_conn *c, json_int_t id);
+
+struct treq *treq_ref(struct treq *r);
+void treq_unref(struct treq *r);
+
+/* Each answers; result is stolen. */
+void treq_reply(struct treq *r, json_t *result);
+void treq_reply_bin(struct treq *r, const void *p, size_t n, json_t *result);
+/* fds become the connection's, or are closed. */
+void treq_reply_fds(struct treq *r, json_t *result, const int *fds, size_t n);
+/* The errno, and a line in /sbx/errors. */
+void treq_fail(struct treq *r, const struct err *e);
+void treq_fail_code(struct treq *r, int code, const char *text);
+/* What the errors call the file that this is about. */
+void treq_shown(struct treq *r, struct buf *ret);
+/* Bad params: no errno of a file. */
+void treq_bad_params(struct treq *r, const struct err *e);
+
+/* {"id"} of params: NULL when it was answered. */
+struct sandbox *treq_box(struct treq *r);
+/* The same, and the caller may use the file in it; want as in access(2):
+ * R_OK, W_OK. The kernel has checked for those that root speaks for. */
+struct sandbox *treq_box_file(struct treq *r, const char *file, int want);
+/* {"job"} of params in sb, NULL: answered. */
+struct job *treq_job(struct treq *r, struct sandbox *sb);
+
+/* A local user. */
+void tree_caller(struct caller *c, uid_t uid, gid_t gid, pid_t pid);
+
+/*** A connection's stream (tree.c) ***/
+
+void conn_json(struct tree_conn *c, json_t *msg); /* msg is stolen */
+void conn_json_fds(struct tree_conn *c, json_t *msg, const int *fds, size_t n);
+void conn_binary(struct tree_conn *c, const void *p, size_t n);
+void conn_notify(struct tree_conn *c, const char *method, json_t *params);
+void conn_flush(struct tree_conn *c);
+/* Everything there is, to a new client. */
+void conn_sync(struct tree_conn *c);
+
+/*** What is watched (tree_watch.c) ***/
+
+void watch_send(struct tree_server *t);
+/* Looks at what does not say that it grew; false: nothing is watched. */
+bool watch_tick(struct tree_server *t);
+void watch_conn_gone(struct tree_conn *c);
+
+/*** Held sandboxes (tree_box.c) ***/
+
+void held_start(struct tree_server *t);
+void held_conn_gone(struct tree_conn *c);
+bool held_tick(struct tree_server *t); /* false: none waits */
+void held_free_all(struct tree_server *t);
+void tree_tick_start(struct tree_server *t);
+
+/*** Methods ***/
+
+void tree_hello(struct treq *r);
+void tree_create(struct treq *r);
+void tree_destroy(struct treq *r);
+void tree_rename(struct treq *r);
+void tree_setattr(struct treq *r);
+void tree_trees(struct treq *r);
+void tree_hold(struct treq *r);
+void tree_release(struct treq *r);
+void tree_read(struct treq *r);
+void tree_write(struct treq *r);
+void tree_truncate(struct treq *r);
+void tree_pread(struct treq *r);
+void tree_watch(struct treq *r);
+void tree_unwatch(struct treq *r);
+void tree_follow(struct treq *r);
+void tree_job_start(struct treq *r);
+void tree_job_signal(struct treq *r);
+void tree_job_forget(struct treq *r);
+void tree_jobs(struct treq *r);
+void tree_cancel(struct treq *r);
+
+#endif

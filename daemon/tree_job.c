@@ -1,0 +1,96 @@
+/*
+ * tree_job.c - jobs: started, signalled, listed, forgotten.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/jobs.h"
+#include "daemon/tree_impl.h"
+
+void
+tree_job_start(struct treq *r)
+{
+	struct sandbox *sb = treq_box_file(r, "exec", W_OK);
+	struct job_args a = { .script = buf_str(&r->bin), .len = r->bin.len };
+	struct json_field fields[] = {
+		{ "session", JSON_K_BOOL, false, &a.session },
+	};
+	const char *nl;
+	struct job *job;
+	struct err e;
+
+	if (sb == NULL)
+		return;
+	if (JSON_TAKE(r->params, fields, &e) < 0) {
+		treq_bad_params(r, &e);
+		return;
+	}
+	if (job_start(sb, &a, &job, &e) == 0) {
+		treq_reply(r, json_pack("{s:i}", "job", job->number));
+		return;
+	}
+	nl = memchr(a.script, '\n', a.len);
+	(void)buf_add(&r->cmd, a.script,
+	    nl != NULL ? (size_t)(nl - (const char *)a.script) : a.len);
+	treq_fail(r, &e);
+}
+
+void
+tree_job_signal(struct treq *r)
+{
+	struct sandbox *sb = treq_box_file(r, "exec", W_OK);
+	int64_t sig = 0;
+	struct json_field fields[] = {
+		{ "signal", JSON_K_INT, true, &sig },
+	};
+	struct job *job;
+	struct err e;
+
+	if (sb == NULL)
+		return;
+	if (JSON_TAKE(r->params, fields, &e) < 0) {
+		treq_bad_params(r, &e);
+		return;
+	}
+	if ((job = treq_job(r, sb)) == NULL)
+		return;
+	if (sig < 1 || sig > 64)
+		treq_fail_code(r, EINVAL, "no such signal");
+	else if (job_signal(job, (int)sig, &e) < 0)
+		treq_fail(r, &e);
+	else
+		treq_reply(r, json_object());
+}
+
+void
+tree_job_forget(struct treq *r)
+{
+	struct sandbox *sb = treq_box_file(r, "jobs", W_OK);
+	struct job *job;
+
+	if (sb == NULL || (job = treq_job(r, sb)) == NULL)
+		return;
+	job_forget(job);
+	treq_reply(r, json_object());
+}
+
+void
+tree_jobs(struct treq *r)
+{
+	struct sandbox *sb = treq_box_file(r, "jobs", R_OK);
+	json_t *numbers;
+	struct job *job;
+	int last = 0;
+
+	if (sb == NULL)
+		return;
+	numbers = json_array();
+	TAILQ_FOREACH (job, &sb->jobs, link) {
+		json_array_append_new(numbers, json_integer(job->number));
+		last = job->number;
+	}
+	treq_reply(r,
+	    json_pack("{s:o,s:i,s:i}", "jobs", numbers, "last", last, "newest",
+		sb->newest != NULL ? sb->newest->number : 0));
+}

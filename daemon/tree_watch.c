@@ -1,0 +1,317 @@
+/*
+ * tree_watch.c - what clients want to hear of: logs that grow, jobs that end.
+ * What happened is sent once before the loop waits, however often it did.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/events.h"
+#include "daemon/tree_impl.h"
+#include "daemon/values.h"
+#include "lib/fd.h"
+#include "lib/mem.h"
+
+enum watch_kind {
+	WATCH_EVENTS,
+	WATCH_ERRORS,
+	WATCH_LOG,  /* of a sandbox: looked at now and then */
+	WATCH_JOB,  /* one stream of a job */
+	FOLLOW_JOB, /* both, and its end */
+};
+
+struct thandle {
+	TAILQ_ENTRY(thandle) link; /* of the server */
+	struct tree_conn *conn;
+	int64_t h;
+	enum watch_kind kind;
+	struct caller caller;
+	char id[RT_ID_MAX];
+	enum job_stream stream;
+	struct follower fo;
+	const struct job *job; /* until it has ended */
+	uint64_t size, told;
+	bool ended;
+	int code;
+	char secs[32];
+};
+
+static struct thandle *
+handle_new(struct treq *r, enum watch_kind kind)
+{
+	struct thandle *h = xcalloc(1, sizeof(*h));
+
+	h->conn = r->conn;
+	h->h = r->t->next_handle++;
+	h->kind = kind;
+	h->caller = r->caller;
+	h->stream = JOB_BOTH;
+	str_copy(h->id, r->box, sizeof(h->id));
+	TAILQ_INSERT_TAIL(&r->t->watched, h, link);
+	return h;
+}
+
+static void
+handle_free(struct thandle *h)
+{
+	TAILQ_REMOVE(&h->conn->t->watched, h, link);
+	if (h->fo.job != NULL)
+		job_unfollow(&h->fo);
+	free(h);
+}
+
+void
+watch_conn_gone(struct tree_conn *c)
+{
+	struct thandle *h, *next;
+
+	for (h = TAILQ_FIRST(&c->t->watched); h != NULL; h = next) {
+		next = TAILQ_NEXT(h, link);
+		if (h->conn == c)
+			handle_free(h);
+	}
+}
+
+/*** Jobs ***/
+
+static void
+job_grew(struct follower *fo)
+{
+	struct thandle *h = fo->arg;
+
+	h->size = h->job->size[h->stream];
+}
+
+static void
+job_ended(struct follower *fo)
+{
+	struct thandle *h = fo->arg;
+
+	h->size = h->job->size[h->stream];
+	h->code = job_exit_status(h->job);
+	value_job_secs(h->secs, h->job);
+	h->ended = true;
+	h->job = NULL;
+}
+
+static void
+follow(struct thandle *h, struct job *job)
+{
+	h->fo.grew = job_grew;
+	h->fo.ended = job_ended;
+	h->fo.arg = h;
+	h->job = job;
+	h->size = h->told = job->size[h->stream];
+	job_follow(job, &h->fo);
+}
+
+static json_t *
+follow_result(const struct thandle *h, const struct job *job)
+{
+	return json_pack("{s:I,s:i,s:I,s:b,s:i,s:s}", "h",
+	    (json_int_t)(h->ended ? -1 : h->h), "job", job->number, "size",
+	    (json_int_t)h->size, "ended", (int)h->ended, "code", h->code,
+	    "secs", h->secs);
+}
+
+static void
+start_follow(struct treq *r, struct job *job, bool data)
+{
+	struct thandle *h;
+	json_t *result;
+	struct err e;
+	int fd = -1;
+
+	if (data && (fd = job_open(job)) < 0) {
+		err_set(&e, -fd, "the output of job %d", job->number);
+		treq_fail(r, &e);
+		return;
+	}
+	h = handle_new(r, FOLLOW_JOB);
+	follow(h, job);
+	result = follow_result(h, job);
+	if (h->ended)
+		handle_free(h);
+	treq_reply_fds(r, result, &fd, data ? 1 : 0);
+}
+
+void
+tree_follow(struct treq *r)
+{
+	struct sandbox *sb = treq_box_file(r, "exec", R_OK);
+	int64_t number = 0;
+	bool data = false;
+	struct json_field fields[] = {
+		{ "job", JSON_K_INT, true, &number },
+		{ "data", JSON_K_BOOL, false, &data },
+	};
+	struct job *job;
+	struct err e;
+
+	if (sb == NULL)
+		return;
+	if (JSON_TAKE(r->params, fields, &e) < 0)
+		treq_bad_params(r, &e);
+	else if (number == 0 && job_find(sb, 0) == NULL)
+		treq_reply(r, json_pack("{s:i}", "job", 0));
+	else if ((job = treq_job(r, sb)) != NULL)
+		start_follow(r, job, data);
+}
+
+/*** Logs ***/
+
+static const struct {
+	const char *name;
+	enum watch_kind kind;
+	enum job_stream stream;
+} files[] = {
+	{ "events", WATCH_EVENTS, JOB_BOTH },
+	{ "errors", WATCH_ERRORS, JOB_BOTH },
+	{ "log", WATCH_LOG, JOB_BOTH },
+	{ "stdout", WATCH_JOB, JOB_STDOUT },
+	{ "stderr", WATCH_JOB, JOB_STDERR },
+	{ "output", WATCH_JOB, JOB_BOTH },
+};
+
+#define NFILES (sizeof(files) / sizeof(files[0]))
+
+/* How long it is now; the last size known where it is gone. */
+static uint64_t
+size_now(struct tree_server *t, const struct thandle *h)
+{
+	struct sandbox *sb;
+
+	switch (h->kind) {
+	case WATCH_EVENTS:
+		return events_size(t->f, &h->caller);
+	case WATCH_ERRORS:
+		return errlog_size(t->errors, &h->caller);
+	case WATCH_LOG:
+		sb = sandbox_by_id(t->f, h->id);
+		return sb != NULL ? sandbox_log_size(sb) : h->size;
+	case WATCH_JOB:
+	case FOLLOW_JOB:
+		break;
+	}
+	return h->size;
+}
+
+static void
+start_watch(struct treq *r, size_t i, struct job *job)
+{
+	struct thandle *h = handle_new(r, files[i].kind);
+
+	h->stream = files[i].stream;
+	if (job != NULL)
+		follow(h, job);
+	h->size = h->told = size_now(r->t, h);
+	if (h->kind == WATCH_LOG)
+		tree_tick_start(r->t);
+	treq_reply(r,
+	    json_pack("{s:I,s:I}", "h", (json_int_t)h->h, "size",
+		(json_int_t)h->size));
+}
+
+void
+tree_watch(struct treq *r)
+{
+	const char *file = NULL;
+	struct json_field fields[] = {
+		{ "file", JSON_K_STRING, true, &file },
+	};
+	struct sandbox *sb = NULL;
+	struct job *job = NULL;
+	struct err e;
+	size_t i;
+
+	if (JSON_TAKE(r->params, fields, &e) < 0) {
+		treq_bad_params(r, &e);
+		return;
+	}
+	for (i = 0; i < NFILES && strcmp(files[i].name, file) != 0; i++)
+		continue;
+	if (i == NFILES) {
+		treq_fail_code(r, ENOENT, "no such log");
+		return;
+	}
+	if (files[i].kind >= WATCH_LOG &&
+	    (sb = treq_box_file(
+		 r, files[i].kind == WATCH_LOG ? "log" : "jobs", R_OK)) == NULL)
+		return;
+	if (files[i].kind == WATCH_JOB && (job = treq_job(r, sb)) == NULL)
+		return;
+	start_watch(r, i, job);
+}
+
+void
+tree_unwatch(struct treq *r)
+{
+	int64_t number = -1;
+	struct json_field fields[] = {
+		{ "h", JSON_K_INT, true, &number },
+	};
+	struct thandle *h = NULL;
+	struct err e;
+
+	if (JSON_TAKE(r->params, fields, &e) == 0)
+		TAILQ_FOREACH (h, &r->t->watched, link)
+			if (h->h == number && h->conn == r->conn)
+				break;
+	if (h != NULL)
+		handle_free(h);
+	treq_reply(r, NULL);
+}
+
+/*** Telling ***/
+
+static void
+send_grew(struct thandle *h)
+{
+	if (h->size == h->told)
+		return;
+	h->told = h->size;
+	conn_notify(h->conn, "grew",
+	    json_pack("{s:I,s:I}", "h", (json_int_t)h->h, "size",
+		(json_int_t)h->size));
+}
+
+static void
+send_ended(struct thandle *h)
+{
+	conn_notify(h->conn, "ended",
+	    json_pack("{s:I,s:I,s:i,s:s}", "h", (json_int_t)h->h, "size",
+		(json_int_t)h->size, "code", h->code, "secs", h->secs));
+	handle_free(h);
+}
+
+void
+watch_send(struct tree_server *t)
+{
+	struct thandle *h, *next;
+
+	for (h = TAILQ_FIRST(&t->watched); h != NULL; h = next) {
+		next = TAILQ_NEXT(h, link);
+		if ((h->kind == WATCH_EVENTS && t->events_grew) ||
+		    (h->kind == WATCH_ERRORS && t->errors_grew))
+			h->size = size_now(t, h);
+		if (h->kind == FOLLOW_JOB && h->ended)
+			send_ended(h);
+		else
+			send_grew(h);
+	}
+	t->events_grew = t->errors_grew = false;
+}
+
+bool
+watch_tick(struct tree_server *t)
+{
+	struct thandle *h;
+	bool any = false;
+
+	TAILQ_FOREACH (h, &t->watched, link)
+		if (h->kind == WATCH_LOG) {
+			h->size = size_now(t, h);
+			any = true;
+		}
+	return any;
+}

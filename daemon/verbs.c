@@ -1,0 +1,304 @@
+#include "daemon/verbs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/verbs_impl.h"
+#include "lib/mem.h"
+
+static const struct line_file line_files[] = {
+	{ .name = "ctl", .root = true, .verbs = verbs_top },
+	{ .name = "pool", .root = true, .line = verbs_pool_line },
+	{ .name = "ctl", .verbs = verbs_box },
+	{ .name = "env", .line = verbs_env_line },
+	{ .name = "ports", .verbs = verbs_ports },
+};
+
+/*** Waiting ***/
+
+static void
+stop_timer(struct verbs *v)
+{
+	if (v->timer == NULL)
+		return;
+	uv_close((uv_handle_t *)v->timer, (uv_close_cb)free);
+	v->timer = NULL;
+}
+
+static void finish_line(struct verbs *v, int r);
+
+static int
+after_wait(struct verbs *v)
+{
+	int (*then)(struct verbs *, struct sandbox *) = v->then;
+	struct sandbox *sb;
+
+	v->then = NULL;
+	v->made[0] = '\0';
+	if (v->failed)
+		return -1;
+	if (then == NULL)
+		return 0;
+	if ((sb = sandbox_by_id(v->f, v->id)) == NULL)
+		return err_setx(&v->e, ESTALE, "the sandbox was destroyed");
+	return then(v, sb);
+}
+
+static void
+settle(struct verbs *v, const struct err *e)
+{
+	stop_timer(v);
+	v->settled = true;
+	v->failed = e != NULL;
+	if (e != NULL)
+		v->e = *e;
+	if (!v->in_line)
+		finish_line(v, after_wait(v));
+}
+
+static void
+on_settled(struct wait *w, struct sandbox *sb, const struct err *e)
+{
+	(void)sb;
+	settle(w->arg, e);
+}
+
+static void
+undo_create(struct verbs *v)
+{
+	struct sandbox *sb = sandbox_by_id(v->f, v->made);
+	struct err ignored;
+
+	if (v->made[0] != '\0' && sb != NULL)
+		(void)sandbox_destroy(sb, &ignored);
+	v->made[0] = '\0';
+}
+
+static void
+on_timeout(uv_timer_t *t)
+{
+	struct verbs *v = t->data;
+	struct err e;
+
+	wait_cancel(&v->wait);
+	undo_create(v);
+	err_setx(&e, ETIMEDOUT, "it did not finish within %lld s",
+	    (long long)v->wait_ms / 1000);
+	settle(v, &e);
+}
+
+int
+verbs_wait(struct verbs *v, struct sandbox *sb, int64_t ms,
+    int (*then)(struct verbs *v, struct sandbox *sb))
+{
+	bool was = v->in_line;
+
+	v->then = then;
+	v->settled = false;
+	v->in_line = true;
+	v->wait = (struct wait){ .done = on_settled, .arg = v };
+	sandbox_wait(sb, &v->wait);
+	v->in_line = was;
+	if (v->settled)
+		return after_wait(v);
+	v->wait_ms = ms;
+	v->timer = xcalloc(1, sizeof(*v->timer));
+	(void)uv_timer_init(v->f->loop, v->timer);
+	v->timer->data = v;
+	(void)uv_timer_start(v->timer, on_timeout, (uint64_t)ms, 0);
+	return LINE_WAITS;
+}
+
+/*** Lines ***/
+
+void
+verbs_free(struct verbs *v)
+{
+	wait_cancel(&v->wait);
+	stop_timer(v);
+	free(v->shown);
+	free(v->text);
+	free(v);
+}
+
+static void
+finish(struct verbs *v, int error)
+{
+	v->done(v->arg, v->pos, error);
+	verbs_free(v);
+}
+
+static void
+unknown_verb(struct verbs *v, const struct verb *table, const char *word)
+{
+	cleanup_buf struct buf known = BUF_INIT;
+
+	for (; table->name != NULL; table++)
+		(void)buf_addf(&known, " %s", table->name);
+	err_setx(&v->e, EINVAL, "unknown word %.64s: known are%s", word,
+	    buf_str(&known));
+}
+
+int
+verbs_run(struct verbs *v, const struct verb *table, struct sandbox *sb,
+    const char *p, size_t n)
+{
+	cleanup_words struct words w = { 0 };
+	const struct verb *row;
+
+	if (words_split(&w, p, n, &v->e) < 0)
+		return -1;
+	if (w.n == 0)
+		return 0;
+	for (row = table; row->name != NULL; row++)
+		if (strcmp(row->name, w.w[0]) == 0)
+			break;
+	if (row->name == NULL) {
+		unknown_verb(v, table, w.w[0]);
+		return -1;
+	}
+	if (w.n - 1 < row->min || w.n - 1 > row->max)
+		return err_setx(&v->e, EINVAL, "usage: %s%s%s", row->name,
+		    *row->usage != '\0' ? " " : "", row->usage);
+	return row->run(v, sb, &w);
+}
+
+static int
+run_line(struct verbs *v)
+{
+	const char *p = v->text + v->pos;
+	struct sandbox *sb = NULL;
+
+	if (v->line_len > VERBS_LINE_MAX)
+		return err_setx(&v->e, E2BIG, "a line of %zu bytes: at most %u",
+		    v->line_len, VERBS_LINE_MAX);
+	if (!v->file->root && (sb = sandbox_by_id(v->f, v->id)) == NULL)
+		return err_setx(&v->e, ESTALE, "the sandbox was destroyed");
+	if (v->file->verbs != NULL)
+		return verbs_run(v, v->file->verbs, sb, p, v->line_len);
+	return v->file->line(v, sb, p, v->line_len);
+}
+
+static void
+go_on(struct verbs *v)
+{
+	const char *nl;
+	int r;
+
+	while (v->pos < v->len) {
+		nl = memchr(v->text + v->pos, '\n', v->len - v->pos);
+		v->line_len = nl != NULL ? (size_t)(nl - v->text) - v->pos
+					 : v->len - v->pos;
+		v->in_line = true;
+		r = run_line(v);
+		v->in_line = false;
+		if (r == LINE_WAITS)
+			return;
+		if (r < 0) {
+			errlog_add(v->errors, &v->caller, v->shown, &v->e,
+			    v->text + v->pos, v->line_len);
+			finish(v, v->e.code);
+			return;
+		}
+		v->pos += v->line_len + (nl != NULL);
+	}
+	finish(v, 0);
+}
+
+/* The line at pos, which was waited for, has come to an end. */
+static void
+finish_line(struct verbs *v, int r)
+{
+	if (r == LINE_WAITS)
+		return;
+	if (r < 0) {
+		errlog_add(v->errors, &v->caller, v->shown, &v->e,
+		    v->text + v->pos, v->line_len);
+		finish(v, v->e.code);
+		return;
+	}
+	v->pos += v->line_len;
+	if (v->pos < v->len)
+		v->pos++;
+	go_on(v);
+}
+
+/*** The whole ***/
+
+/* What is told while verbs_write has not returned. */
+struct first_run {
+	verbs_done *fn;
+	void *arg;
+	bool answered;
+};
+
+static void
+answer_first(void *arg, size_t done, int error)
+{
+	struct first_run *fr = arg;
+
+	fr->answered = true;
+	fr->fn(fr->arg, done, error);
+}
+
+static const struct line_file *
+file_of(const char *name, bool root)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(line_files) / sizeof(line_files[0]); i++)
+		if (line_files[i].root == root &&
+		    strcmp(line_files[i].name, name) == 0)
+			return &line_files[i];
+	return NULL;
+}
+
+struct verbs *
+verbs_write(const struct verbs_req *q, verbs_done *fn, void *arg)
+{
+	struct first_run fr = { .fn = fn, .arg = arg };
+	const struct line_file *file = file_of(q->file, q->sb == NULL);
+	struct verbs *v;
+
+	if (file == NULL) {
+		fn(arg, 0, EBADF);
+		return NULL;
+	}
+	v = xcalloc(1, sizeof(*v));
+	v->f = q->f;
+	v->errors = q->errors;
+	v->caller = *q->caller;
+	v->file = file;
+	if (q->sb != NULL)
+		str_copy(v->id, q->sb->id, sizeof(v->id));
+	v->shown = xstrdup(q->shown);
+	v->text = xmalloc(q->len + 1);
+	memcpy(v->text, q->text, q->len);
+	v->text[q->len] = '\0';
+	v->len = q->len;
+	v->done = answer_first;
+	v->arg = &fr;
+	go_on(v);
+	if (fr.answered)
+		return NULL;
+	v->done = fn;
+	v->arg = arg;
+	return v;
+}
+
+void
+verbs_cancel(struct verbs *v)
+{
+	wait_cancel(&v->wait);
+	undo_create(v);
+	finish(v, EINTR);
+}
+
+int
+verbs_root_only(struct verbs *v, const char *what)
+{
+	if (v->caller.all)
+		return 0;
+	return err_setx(&v->e, EPERM, "%s: only root may", what);
+}

@@ -1,0 +1,347 @@
+/*
+ * verbs_box.c - lines of a sandbox's ctl, env and ports.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "daemon/jobs.h"
+#include "daemon/verbs_impl.h"
+#include "lib/mem.h"
+#include "lib/size.h"
+
+/* What a change of limits may take until it holds. */
+#define APPLY_MS 10000
+/* stop without a number: between SIGTERM and SIGKILL. */
+#define STOP_GRACE_S 10
+/* Killing and unmounting, after the grace. */
+#define STOP_MS 10000
+
+int
+verbs_signal(const char *s, int *ret, struct err *e)
+{
+	const char *name = strncasecmp(s, "SIG", 3) == 0 ? s + 3 : s, *known;
+	int64_t n;
+	int i;
+
+	if (int_parse(s, 1, SIGRTMAX, &n) == 0) {
+		*ret = (int)n;
+		return 0;
+	}
+	for (i = 1; i < SIGRTMIN; i++) {
+		known = sigabbrev_np(i);
+		if (known != NULL && strcasecmp(known, name) == 0) {
+			*ret = i;
+			return 0;
+		}
+	}
+	return err_setx(e, EINVAL, "no signal %.32s", s);
+}
+
+/*** Limits ***/
+
+static int
+set_limits(struct verbs *v, struct sandbox *sb, const struct rt_limits *l)
+{
+	if (sandbox_set_limits(sb, l, &v->e) < 0)
+		return -1;
+	/* a state that is no good otherwise is not this line's failure */
+	return sb->applying != 0 ? verbs_wait(v, sb, APPLY_MS, NULL) : 0;
+}
+
+static int
+box_memory(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	struct rt_limits l = { -1, -1, -1, -1 };
+
+	if (setting_size("memory", w->w[1], &l.memory_bytes, &v->e) < 0 ||
+	    setting_unlimited(&v->caller, "memory", l.memory_bytes,
+		sb->limits.memory_bytes, &v->e) < 0)
+		return -1;
+	return set_limits(v, sb, &l);
+}
+
+static int
+box_cpu(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	struct rt_limits l = { -1, -1, -1, -1 };
+
+	if (setting_cpu(w->w[1], &l.cpu_milli, &v->e) < 0 ||
+	    setting_unlimited(&v->caller, "cpu", l.cpu_milli,
+		sb->limits.cpu_milli, &v->e) < 0)
+		return -1;
+	return set_limits(v, sb, &l);
+}
+
+static int
+box_pids(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	struct rt_limits l = { -1, -1, -1, -1 };
+
+	if (setting_pids(w->w[1], &l.pids, &v->e) < 0 ||
+	    setting_unlimited(
+		&v->caller, "pids", l.pids, sb->limits.pids, &v->e) < 0)
+		return -1;
+	return set_limits(v, sb, &l);
+}
+
+/*** Other settings: a row, no more ***/
+
+/* Sets a stored number; the old one comes back when the row cannot be. */
+static int
+set_number(struct verbs *v, struct sandbox *sb, int64_t *at, int64_t n)
+{
+	int64_t old = *at;
+
+	if (n == old)
+		return 0;
+	*at = n;
+	if (sandbox_changed(sb, &v->e) == 0)
+		return 0;
+	*at = old;
+	return -1;
+}
+
+static int
+set_flag(struct verbs *v, struct sandbox *sb, bool *at, bool on)
+{
+	bool old = *at;
+
+	if (on == old)
+		return 0;
+	*at = on;
+	if (sandbox_changed(sb, &v->e) == 0)
+		return 0;
+	*at = old;
+	return -1;
+}
+
+static int
+box_timeout(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	int64_t n;
+
+	if (setting_seconds("timeout", w->w[1], &n, &v->e) < 0)
+		return -1;
+	return set_number(v, sb, &sb->timeout_s, n);
+}
+
+static int
+box_ttl(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	int64_t n, max = v->f->cfg->max_ttl_s;
+
+	if (setting_ttl(w->w[1], &n, &v->e) < 0)
+		return -1;
+	if (max > 0 && n > max)
+		return err_setx(&v->e, EINVAL,
+		    "ttl %lld: over the limit of %lld", (long long)n,
+		    (long long)max);
+	return set_number(v, sb, &sb->ttl_s, n);
+}
+
+static int
+box_idle(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	int64_t n;
+
+	if (setting_seconds("idle", w->w[1], &n, &v->e) < 0)
+		return -1;
+	return set_number(v, sb, &sb->idle_s, n);
+}
+
+static int
+box_network(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	if (strcmp(w->w[1], sb->network) == 0)
+		return 0;
+	return err_setx(
+	    &v->e, EINVAL, "network %.32s: only none is there yet", w->w[1]);
+}
+
+static int
+box_label(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	char *value = strchr(w->w[1], '=');
+
+	if (value == w->w[1] || w->w[1][0] == '\0')
+		return err_setx(&v->e, EINVAL, "label: the key is empty");
+	if (value == NULL)
+		return sandbox_set_label(sb, w->w[1], NULL, &v->e);
+	*value++ = '\0';
+	return sandbox_set_label(sb, w->w[1], value, &v->e);
+}
+
+static int
+box_keep(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	(void)w;
+	return set_flag(v, sb, &sb->held, false);
+}
+
+static int
+box_protect(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	bool on = strcmp(w->w[1], "on") == 0;
+
+	if (!on && strcmp(w->w[1], "off") != 0)
+		return err_setx(&v->e, EINVAL,
+		    "protect %.32s: expected on or off", w->w[1]);
+	return set_flag(v, sb, &sb->protect, on);
+}
+
+/*** Transitions ***/
+
+static int64_t
+start_ms(const struct sandbox *sb)
+{
+	const struct profile *p = config_profile(sb->f->cfg, sb->profile);
+
+	return p != NULL ? p->start_timeout_ms : 10000;
+}
+
+static int
+start(struct verbs *v, struct sandbox *sb)
+{
+	if (sandbox_start(sb, &v->e) < 0)
+		return -1;
+	return verbs_wait(v, sb, start_ms(sb), NULL);
+}
+
+static int
+stop(struct verbs *v, struct sandbox *sb, const struct words *w,
+    int (*then)(struct verbs *, struct sandbox *))
+{
+	int64_t grace = STOP_GRACE_S;
+
+	if (w->n > 1 && setting_seconds(w->w[0], w->w[1], &grace, &v->e) < 0)
+		return -1;
+	if (grace > 3600)
+		return err_setx(&v->e, EINVAL, "%s %.32s: at most an hour",
+		    w->w[0], w->w[1]);
+	if (sandbox_stop(sb, grace * 1000, &v->e) < 0)
+		return -1;
+	return verbs_wait(v, sb, grace * 1000 + STOP_MS, then);
+}
+
+static int
+box_start(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	(void)w;
+	return start(v, sb);
+}
+
+static int
+box_stop(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	return stop(v, sb, w, NULL);
+}
+
+static int
+box_restart(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	return stop(v, sb, w, start);
+}
+
+static int
+box_pause(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	(void)w;
+	return sandbox_pause(sb, true, &v->e);
+}
+
+static int
+box_resume(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	(void)w;
+	return sandbox_pause(sb, false, &v->e);
+}
+
+static int
+box_kill(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	struct job *job = job_find(sb, 0);
+	int sig = SIGTERM;
+
+	if (w->n > 1 && verbs_signal(w->w[1], &sig, &v->e) < 0)
+		return -1;
+	if (job == NULL || job->state == JOB_ENDED)
+		return err_setx(&v->e, ESRCH, "kill: nothing runs");
+	return job_signal(job, sig, &v->e);
+}
+
+static int
+box_destroy(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	(void)w;
+	return sandbox_destroy(sb, &v->e);
+}
+
+static int
+box_save(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	(void)sb;
+	return err_setx(
+	    &v->e, EINVAL, "save %.64s: templates are not there yet", w->w[1]);
+}
+
+const struct verb verbs_box[] = {
+	{ "memory", box_memory, 1, 1, "BYTES" },
+	{ "cpu", box_cpu, 1, 1, "CORES" },
+	{ "pids", box_pids, 1, 1, "N" },
+	{ "timeout", box_timeout, 1, 1, "SECONDS" },
+	{ "ttl", box_ttl, 1, 1, "SECONDS|none" },
+	{ "idle", box_idle, 1, 1, "SECONDS" },
+	{ "network", box_network, 1, 1, "none" },
+	{ "label", box_label, 1, 1, "KEY=VALUE" },
+	{ "start", box_start, 0, 0, "" },
+	{ "stop", box_stop, 0, 1, "[SECONDS]" },
+	{ "restart", box_restart, 0, 1, "[SECONDS]" },
+	{ "pause", box_pause, 0, 0, "" },
+	{ "resume", box_resume, 0, 0, "" },
+	{ "kill", box_kill, 0, 1, "[SIGNAL]" },
+	{ "destroy", box_destroy, 0, 0, "" },
+	{ "save", box_save, 1, 1, "TEMPLATE" },
+	{ "keep", box_keep, 0, 0, "" },
+	{ "protect", box_protect, 1, 1, "on|off" },
+	{ 0 },
+};
+
+/*** env ***/
+
+int
+verbs_env_line(struct verbs *v, struct sandbox *sb, const char *p, size_t n)
+{
+	cleanup_free char *line = NULL;
+	char *value;
+
+	if (n == 0 || *p == '#')
+		return 0;
+	if (memchr(p, '\0', n) != NULL)
+		return err_setx(&v->e, EINVAL, "a NUL byte in the line");
+	line = xstrndup(p, n);
+	if ((value = strchr(line, '=')) != NULL)
+		*value++ = '\0';
+	return sandbox_set_env(sb, line, value, &v->e);
+}
+
+/*** ports ***/
+
+static int
+ports_later(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	int64_t port;
+
+	(void)sb;
+	if (int_parse(w->w[1], 1, 65535, &port) < 0)
+		return err_setx(&v->e, EINVAL,
+		    "%s %.32s: expected a port, 1 to 65535", w->w[0], w->w[1]);
+	return err_setx(&v->e, EOPNOTSUPP,
+	    "%s %.32s: exposing ports is not there yet", w->w[0], w->w[1]);
+}
+
+const struct verb verbs_ports[] = {
+	{ "expose", ports_later, 1, 3, "PORT [as [ADDR:]PORT]" },
+	{ "close", ports_later, 1, 1, "PORT" },
+	{ 0 },
+};
