@@ -301,15 +301,16 @@ static int
 serve(struct worker *w, const struct broker_req *q, ssize_t len)
 {
 	struct answer a;
-	struct err e = { 0 };
+	struct err e;
 	ssize_t sent;
+	int r;
 
 	memset(&a, 0, sizeof(a));
 	if (len != sizeof(*q))
-		err_setx(&e, EINVAL, "broker: a request of %zd bytes", len);
+		r = err_setx(&e, EINVAL, "broker: a request of %zd bytes", len);
 	else
-		(void)run(w, q, &a, &e);
-	if (e.code != 0) {
+		r = run(w, q, &a, &e);
+	if (r < 0) {
 		a.rep.code = e.code;
 		(void)str_copy(a.rep.text, e.text, sizeof(a.rep.text));
 	}
