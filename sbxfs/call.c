@@ -110,14 +110,16 @@ call_send_bin(struct call *c, const char *method, json_t *params,
     const void *bin, size_t len)
 {
 	const struct reply dead = { .error = -EIO };
+	const struct request rq = {
+		.method = method, .params = params, .bin = bin, .len = len
+	};
 
 	json_object_set_new(
 	    params, "uid", json_integer((json_int_t)c->caller.uid));
 	json_object_set_new(
 	    params, "gid", json_integer((json_int_t)c->caller.gid));
 	json_object_set_new(params, "pid", json_integer(c->caller.pid));
-	c->id = client_call_bin(
-	    c->s->client, method, params, bin, len, answered, c);
+	c->id = client_call(c->s->client, &rq, answered, c);
 	if (c->id == 0)
 		finish(c, &dead);
 	else if (c->req != NULL)

@@ -161,24 +161,37 @@ add_json(struct client *c, json_t *msg)
 	return frame_add(&c->out, FRAME_JSON, text, strlen(text));
 }
 
+static int
+add_request(struct client *c, const struct request *rq, uint64_t id)
+{
+	int r;
+
+	if (rq->bin != NULL) {
+		json_object_set_new(rq->params, "binary", json_true());
+		r = frame_add(&c->out, FRAME_BINARY, rq->bin, rq->len);
+		if (r < 0) {
+			json_decref(rq->params);
+			return r;
+		}
+	}
+	return add_json(c,
+	    json_pack("{s:s,s:I,s:s,s:o}", "jsonrpc", "2.0", "id",
+		(json_int_t)id, "method", rq->method, "params", rq->params));
+}
+
 uint64_t
-client_call_bin(struct client *c, const char *method, json_t *params,
-    const void *bin, size_t len, client_done done, void *arg)
+client_call(
+    struct client *c, const struct request *rq, client_done done, void *arg)
 {
 	uint64_t id = c->next_id;
 	size_t start = c->out.len;
 	struct pending *p;
 
 	if (c->fd < 0 || c->broken) {
-		json_decref(params);
+		json_decref(rq->params);
 		return 0;
 	}
-	if (bin != NULL)
-		json_object_set_new(params, "binary", json_true());
-	if ((bin != NULL && frame_add(&c->out, FRAME_BINARY, bin, len) < 0) ||
-	    add_json(c,
-		json_pack("{s:s,s:I,s:s,s:o}", "jsonrpc", "2.0", "id",
-		    (json_int_t)id, "method", method, "params", params)) < 0) {
+	if (add_request(c, rq, id) < 0) {
 		buf_cut(&c->out, start);
 		return 0;
 	}
@@ -190,13 +203,6 @@ client_call_bin(struct client *c, const char *method, json_t *params,
 	LIST_INSERT_HEAD(&c->pending[id % BUCKETS], p, link);
 	flush_out(c);
 	return id;
-}
-
-uint64_t
-client_call(struct client *c, const char *method, json_t *params,
-    client_done done, void *arg)
-{
-	return client_call_bin(c, method, params, NULL, 0, done, arg);
 }
 
 void

@@ -50,15 +50,19 @@ bool client_connect(struct client *c);
 /* Handles all that has come, and writes what waits. */
 void client_drain(struct client *c);
 
-/*
- * Sends a request, params is taken over (an object); with bin, a binary
- * message goes before it. Returns its number, and done is called once, later;
- * or 0 when there is no connection, and done is not called.
- */
-uint64_t client_call(struct client *c, const char *method, json_t *params,
-    client_done done, void *arg);
-uint64_t client_call_bin(struct client *c, const char *method, json_t *params,
-    const void *bin, size_t len, client_done done, void *arg);
+/* A request: params is an object and taken over; with bin, a binary message
+ * goes before it. */
+struct request {
+	const char *method;
+	json_t *params;
+	const void *bin; /* NULL: none */
+	size_t len;
+};
+
+/* Sends it. Returns its number, and done is called once, later; or 0 when
+ * there is no connection, and done is not called. */
+uint64_t client_call(
+    struct client *c, const struct request *rq, client_done done, void *arg);
 void client_notify(struct client *c, const char *method, json_t *params);
 /* Asks the front to answer the request now. It is answered in any case. */
 void client_cancel(struct client *c, uint64_t id);

@@ -335,20 +335,26 @@ fs_close(struct sbxfs *s, struct fs_file *f)
 
 /*** Listing ***/
 
+struct name {
+	const char *name;
+	struct stat st; /* number and type */
+	off_t next;
+};
+
 /* One entry into what is left; the bytes used, 0 when it does not fit. */
 static size_t
-add_plain(fuse_req_t req, const struct fs_list *l, size_t used,
-    const char *name, const struct stat *st, off_t next)
+add_plain(
+    fuse_req_t req, const struct fs_list *l, size_t used, const struct name *nm)
 {
-	struct fuse_entry_param e = { .attr = *st };
+	struct fuse_entry_param e = { .attr = nm->st };
 	size_t n;
 
 	if (l->plus)
 		n = fuse_add_direntry_plus(
-		    req, l->p + used, l->n - used, name, &e, next);
+		    req, l->p + used, l->n - used, nm->name, &e, nm->next);
 	else
 		n = fuse_add_direntry(
-		    req, l->p + used, l->n - used, name, st, next);
+		    req, l->p + used, l->n - used, nm->name, &nm->st, nm->next);
 	return n <= l->n - used ? n : 0;
 }
 
@@ -380,28 +386,31 @@ static size_t
 add_entry(fuse_req_t req, const struct fs_list *l, size_t used,
     const struct fs_file *f, const struct dirent *de)
 {
-	struct stat st = { .st_ino = de->d_ino,
-		.st_mode = (mode_t)DTTOIF(de->d_type) };
+	struct name nm = { .name = de->d_name, .next = de->d_off };
 	bool dots =
 	    strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0;
 
 	if (l->plus && !dots)
 		return add_plus(req, l, used, f->node, de);
-	st.st_dev = f->node->dev;
-	st.st_ino = shown_number(&st);
-	return add_plain(req, l, used, de->d_name, &st, de->d_off);
+	nm.st.st_dev = f->node->dev;
+	nm.st.st_ino = de->d_ino;
+	nm.st.st_ino = shown_number(&nm.st);
+	nm.st.st_mode = (mode_t)DTTOIF(de->d_type);
+	return add_plain(req, l, used, &nm);
 }
 
 static ssize_t
 list_empty(fuse_req_t req, const struct fs_list *l)
 {
-	static const struct stat st = { .st_ino = 2, .st_mode = S_IFDIR };
+	struct name nm = { .st = { .st_ino = 2, .st_mode = S_IFDIR } };
 	size_t used = 0;
 	off_t at;
 
-	for (at = l->off; at < 2; at++)
-		used +=
-		    add_plain(req, l, used, at == 0 ? "." : "..", &st, at + 1);
+	for (at = l->off; at < 2; at++) {
+		nm.name = at == 0 ? "." : "..";
+		nm.next = at + 1;
+		used += add_plain(req, l, used, &nm);
+	}
 	return (ssize_t)used;
 }
 

@@ -60,8 +60,12 @@ int fs_setattr(
 int fs_readlink(struct sbxfs *s, struct node *n, struct buf *ret);
 int fs_remove(
     struct sbxfs *s, struct node *parent, const char *name, int flags);
-int fs_rename(struct sbxfs *s, struct node *from, const char *name,
-    struct node *to, const char *newname, unsigned flags);
+struct fs_name {
+	struct node *parent;
+	const char *name;
+};
+int fs_rename(struct sbxfs *s, const struct fs_name *from,
+    const struct fs_name *to, unsigned flags);
 int fs_link(struct node *n, struct node *to, const char *newname);
 int fs_statfs(struct node *n, struct statvfs *sv);
 

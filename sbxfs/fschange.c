@@ -173,68 +173,87 @@ fs_remove(struct sbxfs *s, struct node *parent, const char *name, int flags)
 }
 
 static void
-move_nodes(struct sbxfs *s, struct node *from, const char *name,
-    struct node *to, const char *newname)
+move_nodes(
+    struct sbxfs *s, const struct fs_name *from, const struct fs_name *to)
 {
-	struct node *n = nodes_find(&s->nodes, from, name);
+	struct node *n = nodes_find(&s->nodes, from->parent, from->name);
 
 	if (n != NULL)
-		nodes_move(&s->nodes, n, to, newname);
+		nodes_move(&s->nodes, n, to->parent, to->name);
 	else
-		forget(s, to, newname);
+		forget(s, to->parent, to->name);
 }
 
 /* Two names that changed places: both nodes go to the other's. */
 static void
-swap_nodes(struct sbxfs *s, struct node *from, const char *name,
-    struct node *to, const char *newname)
+swap_nodes(
+    struct sbxfs *s, const struct fs_name *from, const struct fs_name *to)
 {
-	struct node *a = nodes_find(&s->nodes, from, name);
-	struct node *b = nodes_find(&s->nodes, to, newname);
+	struct node *a = nodes_find(&s->nodes, from->parent, from->name);
+	struct node *b = nodes_find(&s->nodes, to->parent, to->name);
 
 	if (b != NULL) {
 		node_ref(b);
 		nodes_unhash(&s->nodes, b);
 	}
 	if (a != NULL)
-		nodes_move(&s->nodes, a, to, newname);
+		nodes_move(&s->nodes, a, to->parent, to->name);
 	if (b != NULL) {
-		nodes_move(&s->nodes, b, from, name);
+		nodes_move(&s->nodes, b, from->parent, from->name);
 		node_unref(&s->nodes, b);
 	}
 }
 
-int
-fs_rename(struct sbxfs *s, struct node *from, const char *name, struct node *to,
-    const char *newname, unsigned flags)
+static int
+rename_at(
+    int dir, const char *name, int newdir, const char *newname, unsigned flags)
 {
+	return renameat2(dir, name, newdir, newname, flags) < 0 ? -errno : 0;
+}
+
+/* A protected sandbox's files are not replaced. */
+static int
+rename_protected(
+    int dir, const char *name, int newdir, const char *newname, unsigned flags)
+{
+	int r;
+
+	if ((flags & RENAME_EXCHANGE) != 0)
+		return -EBUSY;
+	r = rename_at(dir, name, newdir, newname, flags | RENAME_NOREPLACE);
+	return r == -EEXIST && (flags & RENAME_NOREPLACE) == 0 ? -EBUSY : r;
+}
+
+int
+fs_rename(struct sbxfs *s, const struct fs_name *from, const struct fs_name *to,
+    unsigned flags)
+{
+	const struct box *b = from->parent->box;
 	char path[PATH_MAX], newpath[PATH_MAX];
 	cleanup_fd int dir = -1, newdir = -1;
 	const struct tree *t, *newt;
-	bool noreplace = from->box->protect;
+	int r;
 
-	if (from->box != to->box)
+	if (b != to->parent->box)
 		return -EXDEV;
 	if ((flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0)
 		return -EINVAL;
-	if ((dir = open_parent(from, name, true, path, &t)) < 0)
+	dir = open_parent(from->parent, from->name, true, path, &t);
+	if (dir < 0)
 		return dir;
-	if ((newdir = open_parent(to, newname, true, newpath, &newt)) < 0)
+	newdir = open_parent(to->parent, to->name, true, newpath, &newt);
+	if (newdir < 0)
 		return newdir;
 	if (t != newt)
 		return -EXDEV;
-	if (noreplace && (flags & RENAME_EXCHANGE) != 0)
-		return -EBUSY;
-	if (renameat2(dir, name, newdir, newname,
-		flags | (noreplace ? RENAME_NOREPLACE : 0)) < 0)
-		return noreplace && errno == EEXIST &&
-			(flags & RENAME_NOREPLACE) == 0
-		    ? -EBUSY
-		    : -errno;
+	r = (b->protect ? rename_protected : rename_at)(
+	    dir, from->name, newdir, to->name, flags);
+	if (r < 0)
+		return r;
 	if ((flags & RENAME_EXCHANGE) != 0)
-		swap_nodes(s, from, name, to, newname);
+		swap_nodes(s, from, to);
 	else
-		move_nodes(s, from, name, to, newname);
+		move_nodes(s, from, to);
 	return 0;
 }
 

@@ -70,58 +70,79 @@ splice_target(struct buf *todo, const char *target, const char *rest)
 	return buf_add(todo, all.data, all.len);
 }
 
-/* Goes one name down; a link there becomes part of todo. */
+struct walk {
+	struct buf *at; /* what is found so far begins at start */
+	size_t start;
+	struct buf todo;
+	const char *p; /* in todo: what is still to be walked */
+	int links;
+	link_reader read_link;
+	void *arg;
+};
+
+/* Goes n bytes of a name down; a link there becomes part of todo. */
 static int
-step(struct buf *ret, size_t start, struct buf *todo, const char **p, size_t n,
-    link_reader read_link, void *arg, int *links)
+step(struct walk *w, size_t n)
 {
 	char target[PATH_MAX];
-	size_t before = ret->len;
+	size_t before = w->at->len;
 	ssize_t len;
 	int r;
 
-	if ((r = buf_addf(
-		 ret, "%s%.*s", ret->len > start ? "/" : "", (int)n, *p)) < 0)
+	if ((r = buf_addf(w->at, "%s%.*s", before > w->start ? "/" : "", (int)n,
+		 w->p)) < 0)
 		return r;
-	*p += n;
-	len = read_link(arg, ret->data + start, target, sizeof(target) - 1);
+	w->p += n;
+	len = w->read_link(
+	    w->arg, w->at->data + w->start, target, sizeof(target) - 1);
 	if (len <= 0)
 		return (int)len;
-	if (++*links > LINKS_MAX)
+	if (++w->links > LINKS_MAX)
 		return -ELOOP;
 	target[len] = '\0';
-	buf_cut(ret, target[0] == '/' ? start : before);
-	if ((r = splice_target(todo, target, *p)) < 0)
+	buf_cut(w->at, target[0] == '/' ? w->start : before);
+	if ((r = splice_target(&w->todo, target, w->p)) < 0)
 		return r;
-	*p = buf_str(todo);
+	w->p = buf_str(&w->todo);
 	return 0;
+}
+
+static int
+walk(struct walk *w)
+{
+	size_t n;
+	int r = 0;
+
+	while (r == 0 && (n = next_name(&w->p)) != 0) {
+		if (n == 1 && *w->p == '.') {
+			w->p++;
+		} else if (is_dotdot(w->p, n)) {
+			drop_last(w->at, w->start);
+			w->p += n;
+		} else {
+			r = step(w, n);
+		}
+	}
+	return r;
 }
 
 int
 link_resolve(const char *dir, const char *target, link_reader read_link,
     void *arg, struct buf *ret)
 {
-	cleanup_buf struct buf todo = BUF_INIT;
-	size_t n, start = ret->len;
-	int r, links = 0;
-	const char *p;
+	struct walk w = {
+		.at = ret, .start = ret->len, .read_link = read_link, .arg = arg
+	};
+	int r = 0;
 
-	if ((*target != '/' && (r = buf_adds(ret, dir)) < 0) ||
-	    (r = buf_adds(&todo, target)) < 0)
-		return r;
-	for (p = buf_str(&todo); (n = next_name(&p)) != 0;) {
-		if (n == 1 && *p == '.') {
-			p++;
-			continue;
-		}
-		if (is_dotdot(p, n)) {
-			drop_last(ret, start);
-			p += n;
-			continue;
-		}
-		if ((r = step(
-			 ret, start, &todo, &p, n, read_link, arg, &links)) < 0)
-			return r;
+	if (*target != '/')
+		r = buf_adds(ret, dir);
+	if (r == 0)
+		r = buf_adds(&w.todo, target);
+	if (r == 0) {
+		w.p = buf_str(&w.todo);
+		r = walk(&w);
 	}
-	return 0;
+	buf_done(&w.todo);
+	return r;
 }

@@ -221,14 +221,14 @@ op_rename(fuse_req_t req, fuse_ino_t ino, const char *name,
     fuse_ino_t newparent, const char *newname, unsigned flags)
 {
 	struct node *from = node_of(req, ino), *to = node_of(req, newparent);
+	const struct fs_name a = { from, name }, b = { to, newname };
 	int r;
 
 	if (fs_has(from) != fs_has(to)) {
 		reply_err(req, EXDEV);
 	} else if (fs_has(from)) {
 		if ((r = fs_check(from)) == 0)
-			r = fs_rename(
-			    req_fs(req), from, name, to, newname, flags);
+			r = fs_rename(req_fs(req), &a, &b, flags);
 		reply_err(req, -r);
 	} else if (from != to) {
 		reply_err(req, EPERM);

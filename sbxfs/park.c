@@ -115,6 +115,7 @@ got_trees(void *arg, const struct reply *r)
 static void
 ask(struct sbxfs *s, struct box *b)
 {
+	struct request rq = { .method = "trees" };
 	struct asked *a;
 
 	if (b->trees_asked)
@@ -123,10 +124,9 @@ ask(struct sbxfs *s, struct box *b)
 	a->s = s;
 	a->b = box_ref(b);
 	b->trees_asked = true;
-	if (client_call(s->client, "trees",
-		json_pack("{s:s,s:i,s:i,s:i}", "id", b->id, "uid", 0, "gid", 0,
-		    "pid", (int)getpid()),
-		got_trees, a) != 0)
+	rq.params = json_pack("{s:s,s:i,s:i,s:i}", "id", b->id, "uid", 0, "gid",
+	    0, "pid", (int)getpid());
+	if (client_call(s->client, &rq, got_trees, a) != 0)
 		return;
 	b->trees_asked = false;
 	box_unref(b);

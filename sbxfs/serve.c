@@ -195,15 +195,15 @@ said_hello(void *arg, const struct reply *r)
 static void
 front_up(void *arg)
 {
+	struct request rq = { .method = "hello" };
 	struct sbxfs *s = arg;
 	json_t *held = json_array();
 	struct handle *h;
 
 	boxes_begin(&s->boxes);
-	client_call(s->client, "hello",
-	    json_pack("{s:i,s:i,s:i,s:i}", "version", 1, "uid", 0, "gid", 0,
-		"pid", (int)getpid()),
-	    said_hello, s);
+	rq.params = json_pack("{s:i,s:i,s:i,s:i}", "version", 1, "uid", 0,
+	    "gid", 0, "pid", (int)getpid());
+	client_call(s->client, &rq, said_hello, s);
 	TAILQ_FOREACH (h, &s->handles, link)
 		if (new_held(h) != NULL)
 			json_array_append_new(held, json_string(new_held(h)));
