@@ -31,16 +31,14 @@ reset_signals(void)
 
 /* All go above the targets first, so that no dup2 covers one still needed. */
 static int
-place_fds(const struct proc_spec *s, int *report)
+place_fds(const struct proc_spec *s, int null_fd, int *report)
 {
-	int high[PROC_FDS_MAX], base = (int)s->nfds, null_fd = -1;
+	int high[PROC_FDS_MAX], base = (int)s->nfds;
 	size_t i;
 
 	if ((*report = fcntl(*report, F_DUPFD_CLOEXEC, base)) < 0)
 		return -errno;
 	for (i = 0; i < s->nfds; i++) {
-		if (s->fds[i] < 0 && null_fd < 0)
-			null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 		high[i] = fcntl(
 		    s->fds[i] < 0 ? null_fd : s->fds[i], F_DUPFD_CLOEXEC, base);
 		if (high[i] < 0)
@@ -58,12 +56,13 @@ place_fds(const struct proc_spec *s, int *report)
 _Noreturn static void
 child(const struct proc_spec *s, int report)
 {
-	int err = 0;
+	/* prepare may go where there is none */
+	int err = 0, null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	reset_signals();
 	if (s->prepare != NULL)
 		err = s->prepare(s->arg);
-	if (err == 0 && (err = place_fds(s, &report)) == 0) {
+	if (err == 0 && (err = place_fds(s, null_fd, &report)) == 0) {
 		(void)execve(
 		    s->path, s->argv, s->envp != NULL ? s->envp : environ);
 		err = -errno;
