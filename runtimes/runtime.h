@@ -39,13 +39,13 @@ struct rt_image {
 
 /* Where a runtime works and what it may use; one for the life of a broker. */
 struct rt_env {
-	const char *run_dir;    /* sockets, instances/, ids/, mnt */
-	const char *data_dir;   /* sandboxes/, layers/, images/ */
-	const char *cgroup;     /* our directory's name under each hierarchy */
+	const char *run_dir;	/* sockets, instances/, ids/, mnt */
+	const char *data_dir;	/* sandboxes/, layers/, images/ */
+	const char *cgroup;	/* our directory's name under each hierarchy */
 	const char *agent_path; /* the program sbx-agent */
-	int64_t id_first;       /* first host id of the ranges */
-	int64_t id_count;       /* ids there: id_count / 65536 ranges */
-	uid_t front_uid;        /* who may connect to agents' sockets */
+	int64_t id_first;	/* first host id of the ranges */
+	int64_t id_count;	/* ids there: id_count / 65536 ranges */
+	uid_t front_uid;	/* who may connect to agents' sockets */
 	gid_t front_gid;
 };
 
@@ -58,16 +58,16 @@ struct rt_spec {
 
 enum rt_state {
 	RT_DOWN, /* disk only */
-	RT_UP,   /* its process 1 lives */
+	RT_UP,	 /* its process 1 lives */
 	RT_DEAD, /* was up, its process 1 is gone; stop makes it RT_DOWN */
 };
 
 struct rt_info {
 	char id[RT_ID_MAX];
 	enum rt_state state;
-	pid_t pid;        /* of the agent, on the host; 0 when not up */
+	pid_t pid;	  /* of the agent, on the host; 0 when not up */
 	uint32_t id_base; /* host id of the sandbox's root */
-	uint32_t run;     /* counts starts and stops */
+	uint32_t run;	  /* counts starts and stops */
 };
 
 struct rt_stats {
@@ -89,8 +89,8 @@ struct runtime {
 	const char *name;
 
 	/* What the host offers, a line each, for --check. -1: cannot run. */
-	int (*probe)(const struct rt_env *env, struct buf *report,
-	    struct err *e);
+	int (*probe)(
+	    const struct rt_env *env, struct buf *report, struct err *e);
 	/*
 	 * Once in the broker before the workers fork: directories, the pinned
 	 * mount namespace, which it enters, the filter, the built-in image.
@@ -98,8 +98,8 @@ struct runtime {
 	int (*init)(const struct rt_env *env, struct err *e);
 	/* Makes the disk and starts process 1; its socket listens on return.
 	 * What fails leaves nothing behind. */
-	int (*create)(const struct rt_spec *spec, struct rt_info *ret,
-	    struct err *e);
+	int (*create)(
+	    const struct rt_spec *spec, struct rt_info *ret, struct err *e);
 	/* Sets the host name (may be NULL) and the limits of a live one. */
 	int (*claim)(const char *id, const char *hostname,
 	    const struct rt_limits *limits, struct err *e);
@@ -110,9 +110,13 @@ struct runtime {
 	int (*destroy)(const char *id, struct err *e);
 	int (*freeze)(const char *id, bool on, struct err *e);
 	int (*stats)(const char *id, struct rt_stats *ret, struct err *e);
-	/* Directories for sbxfs; *n in: room, out: how many. */
-	int (*trees)(const char *id, struct rt_tree *ret, size_t *n,
-	    struct err *e);
+	/*
+	 * Directories for sbxfs; *n in: room, out: how many. Files are made
+	 * there with fsuid and fsgid of the sandbox's range (setfsuid of
+	 * id_base + N): other ids have no number on its disk, EOVERFLOW.
+	 */
+	int (*trees)(
+	    const char *id, struct rt_tree *ret, size_t *n, struct err *e);
 	/*
 	 * Reopens the agent's descriptor fdnum after a restart of the front:
 	 * a pipe with this inode number, opened for reading or writing.

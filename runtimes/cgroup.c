@@ -1,0 +1,660 @@
+#include "runtimes/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/mem.h"
+#include "runtimes/dirs.h"
+
+#define PERIOD_USEC 100000
+#define QUOTA_MIN_USEC 1000
+#define EMPTY_WAIT_MS 10000
+#define MOUNTINFO "/proc/self/mountinfo"
+
+/*** Finding ***/
+
+static const struct {
+	const char *v1;	  /* controller's name among a mount's options */
+	const char *file; /* of version 2, in a group that has it */
+} parts[CGROUP_PARTS] = {
+	[CGROUP_MEMORY] = { "memory", "memory.max" },
+	[CGROUP_CPU] = { "cpu", "cpu.max" },
+	[CGROUP_PIDS] = { "pids", "pids.max" },
+	[CGROUP_CPUACCT] = { "cpuacct", NULL },
+	[CGROUP_FREEZER] = { "freezer", NULL },
+	[CGROUP_UNIFIED] = { NULL, NULL },
+};
+
+static bool
+has_word(const char *list, const char *word)
+{
+	size_t n = strlen(word);
+	const char *p = list;
+
+	while ((p = strstr(p, word)) != NULL) {
+		if ((p == list || p[-1] == ',' || p[-1] == ' ') &&
+		    (p[n] == '\0' || strchr(", \n", p[n]) != NULL))
+			return true;
+		p += n;
+	}
+	return false;
+}
+
+static void
+add_tree(struct cgroups *c, const char *path, bool unified, const char *opts)
+{
+	struct cgroup_tree *t = &c->tree[c->ntrees];
+	bool used = unified && c->part[CGROUP_UNIFIED] < 0;
+	size_t i;
+
+	if (c->ntrees == CGROUP_TREES_MAX ||
+	    !str_copy(t->path, path, sizeof(t->path)))
+		return;
+	if (used)
+		c->part[CGROUP_UNIFIED] = (int)c->ntrees;
+	for (i = 0; i < CGROUP_PARTS && !unified; i++)
+		if (parts[i].v1 != NULL && c->part[i] < 0 &&
+		    has_word(opts, parts[i].v1)) {
+			c->part[i] = (int)c->ntrees;
+			used = true;
+		}
+	if (!used)
+		return;
+	t->fd = -1;
+	t->unified = unified;
+	c->ntrees++;
+}
+
+/* "36 25 0:31 / /sys/fs/cgroup/cpu rw shared:1 - cgroup cgroup rw,cpu" */
+static void
+read_mount(struct cgroups *c, char *line)
+{
+	char *rest = strstr(line, " - "), path[128], type[32], opts[256];
+
+	if (rest == NULL || sscanf(line, "%*d %*d %*s / %127s", path) != 1 ||
+	    sscanf(rest, " - %31s %*s %255s", type, opts) != 2)
+		return;
+	if (strcmp(type, "cgroup2") == 0)
+		add_tree(c, path, true, "");
+	else if (strcmp(type, "cgroup") == 0)
+		add_tree(c, path, false, opts);
+}
+
+/* The v2 tree has a controller for us when its root gives it to children. */
+static void
+read_unified(struct cgroups *c)
+{
+	int u = c->part[CGROUP_UNIFIED];
+	char path[192], list[256];
+	size_t i;
+
+	if (u < 0)
+		return;
+	(void)snprintf(
+	    path, sizeof(path), "%s/cgroup.subtree_control", c->tree[u].path);
+	if (fd_read_at(AT_FDCWD, path, list, sizeof(list)) < 0)
+		return;
+	for (i = 0; i < CGROUP_PARTS; i++)
+		if (parts[i].file != NULL && c->part[i] < 0 &&
+		    has_word(list, parts[i].v1)) {
+			c->part[i] = u;
+			c->v2_limits = true;
+		}
+}
+
+void
+cgroup_find(struct cgroups *c, const char *name)
+{
+	char *line = NULL;
+	size_t i, room = 0;
+	FILE *f;
+
+	memset(c, 0, sizeof(*c));
+	c->name = name;
+	for (i = 0; i < CGROUP_PARTS; i++)
+		c->part[i] = -1;
+	if ((f = fopen(MOUNTINFO, "re")) == NULL)
+		return;
+	while (getline(&line, &room, f) > 0)
+		read_mount(c, line);
+	free(line);
+	(void)fclose(f);
+	read_unified(c);
+	if (c->part[CGROUP_UNIFIED] < 0)
+		return;
+	/* cgroup.kill, cgroup.freeze and cpu.stat are there */
+	c->part[CGROUP_FREEZER] = c->part[CGROUP_CPUACCT] = -1;
+}
+
+static bool
+tree_used(const struct cgroups *c, size_t tree)
+{
+	size_t i;
+
+	for (i = 0; i < CGROUP_PARTS; i++)
+		if (c->part[i] == (int)tree)
+			return true;
+	return false;
+}
+
+void
+cgroup_report(const struct cgroups *c, struct buf *report)
+{
+	static const struct {
+		enum cgroup_part part;
+		const char *lost;
+	} rows[] = {
+		{ CGROUP_MEMORY, "memory is not limited" },
+		{ CGROUP_CPU, "cpu time is not limited" },
+		{ CGROUP_PIDS, "the number of processes is not limited" },
+	};
+	bool unified = c->part[CGROUP_UNIFIED] >= 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int t = c->part[rows[i].part];
+
+		if (t < 0)
+			(void)buf_addf(report, "cgroup %s: none: %s\n",
+			    parts[rows[i].part].v1, rows[i].lost);
+		else
+			(void)buf_addf(report, "cgroup %s: version %d, %s\n",
+			    parts[rows[i].part].v1, c->tree[t].unified ? 2 : 1,
+			    c->tree[t].path);
+	}
+	(void)buf_addf(report, "cgroup kill: %s\n",
+	    unified			       ? "version 2"
+		: c->part[CGROUP_FREEZER] >= 0 ? "version 1's freezer"
+					       : "none: by process 1");
+}
+
+/*** Our parent groups ***/
+
+static int
+make_parent(struct cgroups *c, struct cgroup_tree *t, struct err *e)
+{
+	char path[PATH_MAX];
+	char *p;
+
+	if (snprintf(path, sizeof(path), "%s/%s", t->path, c->name) >=
+	    (int)sizeof(path))
+		return err_set(e, ENAMETOOLONG, "cgroup %s", c->name);
+	for (p = path + strlen(t->path) + 1; (p = strchr(p, '/')) != NULL;
+	     p++) {
+		*p = '\0';
+		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+			return err_set(e, errno, "cgroup %s", path);
+		*p = '/';
+	}
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return err_set(e, errno, "cgroup %s", path);
+	t->fd = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	return t->fd < 0 ? err_set(e, errno, "cgroup %s", path) : 0;
+}
+
+/* Version 2 gives our children the controllers that we were given. */
+static void
+enable(const struct cgroups *c)
+{
+	int u = c->part[CGROUP_UNIFIED];
+	char text[32];
+	size_t i;
+
+	for (i = 0; i < CGROUP_PARTS; i++)
+		if (parts[i].file != NULL && c->part[i] == u) {
+			(void)snprintf(text, sizeof(text), "+%s", parts[i].v1);
+			(void)fd_write_at(
+			    c->tree[u].fd, "cgroup.subtree_control", text);
+		}
+}
+
+int
+cgroup_init(struct cgroups *c, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < c->ntrees; i++)
+		if (tree_used(c, i) && make_parent(c, &c->tree[i], e) < 0)
+			return -1;
+	if (c->v2_limits)
+		enable(c);
+	return 0;
+}
+
+int
+cgroup_done(struct cgroups *c, struct err *e)
+{
+	char path[PATH_MAX];
+	size_t i;
+	int rc = 0;
+
+	for (i = 0; i < c->ntrees; i++) {
+		(void)snprintf(
+		    path, sizeof(path), "%s/%s", c->tree[i].path, c->name);
+		close_fd(&c->tree[i].fd);
+		if (tree_used(c, i) && rmdir(path) < 0 && errno != ENOENT)
+			rc = err_set(e, errno, "cgroup %s", path);
+	}
+	return rc;
+}
+
+/*** A sandbox's groups ***/
+
+struct knob {
+	enum cgroup_part part;
+	const char *file;
+	const char *text;
+	bool optional; /* not every kernel has it */
+};
+
+static int
+turn(const struct cgroups *c, const char *id, const struct knob *k,
+    struct err *e)
+{
+	char path[RT_ID_MAX + 48];
+	int t = c->part[k->part], err;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", id, k->file);
+	err = fd_write_at(c->tree[t].fd, path, k->text);
+	if (err == 0 || (k->optional && err == -ENOENT))
+		return 0;
+	return err_set(e, -err, "cgroup %s: %s to %s", id, k->file, k->text);
+}
+
+static int
+turn_all(const struct cgroups *c, const char *id, const struct knob *k,
+    struct err *e)
+{
+	for (; k->file != NULL; k++)
+		if (turn(c, id, k, e) < 0)
+			return -1;
+	return 0;
+}
+
+static int
+limit_memory(
+    const struct cgroups *c, const char *id, int64_t bytes, struct err *e)
+{
+	bool v2 = c->tree[c->part[CGROUP_MEMORY]].unified;
+	char n[32];
+	const struct knob two[] = {
+		{ CGROUP_MEMORY, "memory.swap.max", "0", true },
+		{ CGROUP_MEMORY, "memory.max", n, false },
+		{ .file = NULL },
+	};
+	/* memsw may not be below the other: raising begins with it */
+	const struct knob up[] = {
+		{ CGROUP_MEMORY, "memory.memsw.limit_in_bytes", n, true },
+		{ CGROUP_MEMORY, "memory.limit_in_bytes", n, false },
+		{ .file = NULL },
+	};
+	const struct knob down[] = {
+		{ CGROUP_MEMORY, "memory.limit_in_bytes", n, false },
+		{ CGROUP_MEMORY, "memory.memsw.limit_in_bytes", n, true },
+		{ .file = NULL },
+	};
+	struct err ignored;
+
+	(void)snprintf(n, sizeof(n), "%lld", (long long)bytes);
+	if (bytes == 0)
+		(void)str_copy(n, v2 ? "max" : "-1", sizeof(n));
+	if (v2)
+		return turn_all(c, id, two, e);
+	if (turn_all(c, id, down, &ignored) == 0)
+		return 0;
+	return turn_all(c, id, up, e);
+}
+
+static int
+limit_cpu(const struct cgroups *c, const char *id, int64_t milli, struct err *e)
+{
+	bool v2 = c->tree[c->part[CGROUP_CPU]].unified;
+	int64_t quota = milli * (PERIOD_USEC / 1000);
+	char n[64];
+	const struct knob k = { CGROUP_CPU, v2 ? "cpu.max" : "cpu.cfs_quota_us",
+		n, false };
+
+	if (quota < QUOTA_MIN_USEC)
+		quota = QUOTA_MIN_USEC;
+	if (milli == 0)
+		(void)str_copy(n, v2 ? "max" : "-1", sizeof(n));
+	else if (v2)
+		(void)snprintf(
+		    n, sizeof(n), "%lld %d", (long long)quota, PERIOD_USEC);
+	else
+		(void)snprintf(n, sizeof(n), "%lld", (long long)quota);
+	return turn(c, id, &k, e);
+}
+
+static int
+limit_pids(const struct cgroups *c, const char *id, int64_t pids, struct err *e)
+{
+	char n[32] = "max";
+	const struct knob k = { CGROUP_PIDS, "pids.max", n, false };
+
+	if (pids != 0)
+		(void)snprintf(n, sizeof(n), "%lld", (long long)pids);
+	return turn(c, id, &k, e);
+}
+
+int
+cgroup_limit(const struct cgroups *c, const char *id, const struct rt_limits *l,
+    struct err *e)
+{
+	static const struct {
+		enum cgroup_part part;
+		size_t at;
+		int (*set)(const struct cgroups *, const char *, int64_t,
+		    struct err *);
+	} rows[] = {
+		{ CGROUP_MEMORY, offsetof(struct rt_limits, memory_bytes),
+		    limit_memory },
+		{ CGROUP_CPU, offsetof(struct rt_limits, cpu_milli),
+		    limit_cpu },
+		{ CGROUP_PIDS, offsetof(struct rt_limits, pids), limit_pids },
+	};
+	int64_t n;
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		memcpy(&n, (const char *)l + rows[i].at, sizeof(n));
+		if (c->part[rows[i].part] >= 0 && rows[i].set(c, id, n, e) < 0)
+			return -1;
+		if (c->part[rows[i].part] < 0 && n != 0)
+			return err_setx(e, EOPNOTSUPP,
+			    "no cgroup controller %s on this host: "
+			    "its limit cannot be held",
+			    parts[rows[i].part].v1);
+	}
+	return 0;
+}
+
+int
+cgroup_make(const struct cgroups *c, const char *id, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < c->ntrees; i++)
+		if (c->tree[i].fd >= 0 &&
+		    mkdirat(c->tree[i].fd, id, 0755) < 0 && errno != EEXIST)
+			return err_set(
+			    e, errno, "cgroup %s/%s", c->tree[i].path, id);
+	return 0;
+}
+
+void
+cgroup_close(struct cgroup_entry *entry)
+{
+	close_fd(&entry->unified);
+	while (entry->ntasks > 0)
+		close_fd(&entry->tasks[--entry->ntasks]);
+}
+
+static int
+open_entry(const struct cgroup_tree *t, const char *id, bool into)
+{
+	char path[RT_ID_MAX + 48];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s%s", id,
+	    into	     ? ""
+		: t->unified ? "/cgroup.procs"
+			     : "/tasks");
+	fd = openat(t->fd, path,
+	    into ? O_DIRECTORY | O_RDONLY | O_CLOEXEC : O_WRONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int
+cgroup_open(const struct cgroups *c, const char *id, bool fresh,
+    struct cgroup_entry *ret, struct err *e)
+{
+	size_t i;
+	int fd;
+
+	*ret = (struct cgroup_entry){ .unified = -1 };
+	for (i = 0; i < c->ntrees; i++) {
+		const struct cgroup_tree *t = &c->tree[i];
+		bool into = t->unified && fresh;
+
+		if (t->fd < 0)
+			continue;
+		if ((fd = open_entry(t, id, into)) < 0) {
+			cgroup_close(ret);
+			return err_set(e, -fd, "cgroup %s/%s", t->path, id);
+		}
+		if (into)
+			ret->unified = fd;
+		else
+			ret->tasks[ret->ntasks++] = fd;
+	}
+	return 0;
+}
+
+int
+cgroup_freeze(const struct cgroups *c, const char *id, bool on, struct err *e)
+{
+	const struct knob two = { CGROUP_UNIFIED, "cgroup.freeze",
+		on ? "1" : "0", false };
+	const struct knob one = { CGROUP_FREEZER, "freezer.state",
+		on ? "FROZEN" : "THAWED", false };
+
+	if (c->part[CGROUP_UNIFIED] >= 0)
+		return turn(c, id, &two, e);
+	if (c->part[CGROUP_FREEZER] >= 0)
+		return turn(c, id, &one, e);
+	return err_setx(e, EOPNOTSUPP, "no cgroup on this host can freeze");
+}
+
+/*** Killing ***/
+
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Any tree knows who is in: all were entered together. */
+static int
+any_tree(const struct cgroups *c)
+{
+	size_t i;
+
+	if (c->part[CGROUP_UNIFIED] >= 0)
+		return c->part[CGROUP_UNIFIED];
+	for (i = 0; i < c->ntrees; i++)
+		if (c->tree[i].fd >= 0)
+			return (int)i;
+	return -1;
+}
+
+/* Signals everyone in tree t: how many there were, or -errno. The list and
+ * its processes are of one moment only: the caller asks again. */
+static int
+signal_all(const struct cgroups *c, int t, const char *id, int sig)
+{
+	cleanup_fd int fd = -1;
+	char path[RT_ID_MAX + 48], *line = NULL;
+	size_t room = 0;
+	int n = 0;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/cgroup.procs", id);
+	if ((fd = openat(c->tree[t].fd, path, O_RDONLY | O_CLOEXEC)) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if ((f = fdopen(fd, "r")) == NULL)
+		return -errno;
+	fd = -1; /* f's */
+	while (getline(&line, &room, f) > 0) {
+		long pid = strtol(line, NULL, 10);
+
+		/* 0: of another pid namespace, which is not ours to see */
+		if (pid > 1 && sig != 0)
+			(void)kill((pid_t)pid, sig);
+		n++;
+	}
+	free(line);
+	(void)fclose(f);
+	return n;
+}
+
+/* One pass; 0 when the groups are empty or not there. */
+static int
+kill_pass(const struct cgroups *c, const char *id)
+{
+	const struct knob v2 = { CGROUP_UNIFIED, "cgroup.kill", "1", false };
+	size_t i;
+	int n = 0, all = 0;
+	struct err e;
+
+	if (c->part[CGROUP_UNIFIED] >= 0)
+		(void)turn(c, id, &v2, &e); /* kernels before 5.14 have none */
+	for (i = 0; i < c->ntrees; i++) {
+		if (c->tree[i].fd < 0)
+			continue;
+		if ((n = signal_all(c, (int)i, id, SIGKILL)) < 0)
+			return n;
+		all += n;
+	}
+	return all;
+}
+
+int
+cgroup_kill(const struct cgroups *c, const char *id, struct err *e)
+{
+	struct timespec pause = { .tv_nsec = 200000 };
+	int64_t until = now_ms() + EMPTY_WAIT_MS;
+	bool frozen = c->part[CGROUP_FREEZER] >= 0;
+	struct err ignored;
+	int n;
+
+	if (any_tree(c) < 0)
+		return 0;
+	while ((n = kill_pass(c, id)) != 0) {
+		if (n < 0)
+			return err_set(e, -n, "cgroup %s", id);
+		if (frozen) /* version 1 keeps the dead frozen */
+			(void)cgroup_freeze(c, id, false, &ignored);
+		if (now_ms() > until)
+			return err_setx(e, ETIMEDOUT,
+			    "sandbox %s: %d processes do not die", id, n);
+		(void)nanosleep(&pause, NULL);
+		if (pause.tv_nsec < 5000000)
+			pause.tv_nsec *= 2;
+	}
+	return 0;
+}
+
+int
+cgroup_remove(const struct cgroups *c, const char *id, struct err *e)
+{
+	struct timespec pause = { .tv_nsec = 500000 };
+	size_t i;
+	int tries;
+
+	for (i = 0; i < c->ntrees; i++) {
+		if (c->tree[i].fd < 0)
+			continue;
+		/* busy for a moment after its last process ended */
+		for (tries = 0; unlinkat(c->tree[i].fd, id, AT_REMOVEDIR) < 0;
+		     tries++) {
+			if (errno == ENOENT)
+				break;
+			if (errno != EBUSY || tries == 200)
+				return err_set(e, errno, "cgroup %s/%s",
+				    c->tree[i].path, id);
+			(void)nanosleep(&pause, NULL);
+		}
+	}
+	return 0;
+}
+
+int
+cgroup_each(const struct cgroups *c, int (*each)(const char *id, void *arg),
+    void *arg, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < c->ntrees; i++)
+		if (c->tree[i].fd >= 0 &&
+		    dirs_each(c->tree[i].fd, ".", each, arg, e) < 0)
+			return -1;
+	return 0;
+}
+
+/*** Counting ***/
+
+static uint64_t
+read_number(const struct cgroups *c, enum cgroup_part part, const char *id,
+    const char *file)
+{
+	char path[RT_ID_MAX + 48], text[64];
+
+	if (c->part[part] < 0)
+		return 0;
+	(void)snprintf(path, sizeof(path), "%s/%s", id, file);
+	if (fd_read_at(c->tree[c->part[part]].fd, path, text, sizeof(text)) < 0)
+		return 0;
+	return strtoull(text, NULL, 10); /* "max": 0, no limit */
+}
+
+static uint64_t
+cpu_usec(const struct cgroups *c, const char *id)
+{
+	static const char key[] = "usage_usec ";
+	char path[RT_ID_MAX + 48], text[512], *p;
+	int u = c->part[CGROUP_UNIFIED];
+
+	if (u < 0)
+		return read_number(c, CGROUP_CPUACCT, id, "cpuacct.usage") /
+		    1000;
+	(void)snprintf(path, sizeof(path), "%s/cpu.stat", id);
+	if (fd_read_at(c->tree[u].fd, path, text, sizeof(text)) < 0 ||
+	    (p = strstr(text, key)) == NULL)
+		return 0;
+	return strtoull(p + sizeof(key) - 1, NULL, 10);
+}
+
+/* "8:0 rbytes=1 wbytes=2 rios=...", a line a device. */
+static void
+add_io(const struct cgroups *c, const char *id, struct rt_stats *ret)
+{
+	char path[RT_ID_MAX + 48], text[4096], *p;
+	int u = c->part[CGROUP_UNIFIED];
+
+	(void)snprintf(path, sizeof(path), "%s/io.stat", id);
+	if (u < 0 || fd_read_at(c->tree[u].fd, path, text, sizeof(text)) < 0)
+		return;
+	for (p = text; (p = strstr(p, "rbytes=")) != NULL; p++)
+		ret->io_rbytes += strtoull(p + 7, NULL, 10);
+	for (p = text; (p = strstr(p, "wbytes=")) != NULL; p++)
+		ret->io_wbytes += strtoull(p + 7, NULL, 10);
+}
+
+void
+cgroup_stats(const struct cgroups *c, const char *id, struct rt_stats *ret)
+{
+	bool v2 = c->part[CGROUP_MEMORY] >= 0 &&
+	    c->tree[c->part[CGROUP_MEMORY]].unified;
+
+	ret->cpu_usec = cpu_usec(c, id);
+	ret->memory_bytes = read_number(c, CGROUP_MEMORY, id,
+	    v2 ? "memory.current" : "memory.usage_in_bytes");
+	ret->memory_peak = read_number(c, CGROUP_MEMORY, id,
+	    v2 ? "memory.peak" : "memory.max_usage_in_bytes");
+	ret->pids = read_number(c, CGROUP_PIDS, id, "pids.current");
+	ret->io_rbytes = ret->io_wbytes = 0;
+	add_io(c, id, ret);
+}

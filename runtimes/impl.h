@@ -1,0 +1,36 @@
+/*
+ * impl.h - what the files of the native runtime share.
+ *
+ * One struct native a process, filled by init in the broker and inherited by
+ * its workers. Directories are opened in the pinned mount namespace, where
+ * every sandbox's disk is mounted.
+ */
+#ifndef RUNTIMES_IMPL_H
+#define RUNTIMES_IMPL_H
+
+#include <stdint.h>
+
+#include "runtimes/cgroup.h"
+#include "runtimes/runtime.h"
+#include "runtimes/seccomp.h"
+
+#define ID_RANGE 65536u
+
+struct native {
+	struct rt_env env; /* strings are copies of ours */
+	int instances_fd, ids_fd, agents_fd;
+	int sandboxes_fd, layers_fd;
+	int inner_fd;  /* our tmpfs in the pinned namespace: dev, usr */
+	int host_ns;   /* the mount namespace we came from */
+	int pin_ns;    /* the pinned one */
+	int stem_ns;   /* the small one that sandboxes are cloned from */
+	int uts_ns;    /* our own, to come back to */
+	int agent_fd;  /* the agent's program, sealed */
+	char boot[40]; /* boot id of the kernel */
+	struct cgroups cgroups;
+	struct filters filters;
+};
+
+extern struct native native;
+
+#endif

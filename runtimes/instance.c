@@ -1,0 +1,268 @@
+#include "runtimes/instance.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/mem.h"
+#include "runtimes/disk.h"
+#include "runtimes/dirs.h"
+#include "runtimes/ids.h"
+#include "runtimes/impl.h"
+#include "runtimes/pid.h"
+#include "runtimes/place.h"
+
+void
+instance_info(const char *id, const struct record *r, struct rt_info *ret)
+{
+	struct rt_info info = { .id_base = r->id_base, .run = r->run };
+	bool here = strcmp(r->boot, native.boot) == 0;
+	cleanup_fd int proc = -1;
+
+	(void)str_copy(info.id, id, sizeof(info.id));
+	info.state = RT_DOWN;
+	if (r->state == RECORD_UP) {
+		proc = here ? pid_open_same(r->pid, r->start) : -ESRCH;
+		info.state = proc >= 0 ? RT_UP : RT_DEAD;
+		info.pid = proc >= 0 ? r->pid : 0;
+	}
+	*ret = info;
+}
+
+int
+instance_up(const char *id, struct record *ret, int *ret_proc, struct err *e)
+{
+	struct record r;
+	int proc;
+
+	if (record_read(native.instances_fd, id, &r, e) < 0)
+		return -1;
+	if (r.state != RECORD_UP || strcmp(r.boot, native.boot) != 0)
+		return err_setx(e, ESRCH, "sandbox %s: not running", id);
+	if ((proc = pid_open_same(r.pid, r.start)) < 0)
+		return err_setx(e, ESRCH, "sandbox %s: has died", id);
+	*ret = r;
+	*ret_proc = proc;
+	return 0;
+}
+
+/*** Statistics ***/
+
+/* "  eth0: RBYTES and seven more, TBYTES ...", a line an interface. */
+static void
+add_net(int proc, struct rt_stats *ret)
+{
+	char text[8192], *line, *end, name[32];
+	uint64_t rx, tx;
+
+	if (fd_read_at(proc, "net/dev", text, sizeof(text)) < 0)
+		return;
+	for (line = text; *line != '\0'; line = end) {
+		end = line + strcspn(line, "\n");
+		if (*end != '\0')
+			*end++ = '\0';
+		if (sscanf(line,
+			" %31[^:]: %" SCNu64
+			" %*u %*u %*u %*u %*u %*u %*u %" SCNu64,
+			name, &rx, &tx) == 3 &&
+		    strcmp(name, "lo") != 0) {
+			ret->net_rx += rx;
+			ret->net_tx += tx;
+		}
+	}
+}
+
+int
+instance_stats(const char *id, struct rt_stats *ret, struct err *e)
+{
+	struct rt_stats s = { 0 };
+	cleanup_fd int proc = -1;
+	struct record r;
+	struct err ignored;
+
+	if (record_read(native.instances_fd, id, &r, e) < 0)
+		return -1;
+	cgroup_stats(&native.cgroups, id, &s);
+	s.memory_limit = (uint64_t)r.limits.memory_bytes;
+	s.pids_limit = (uint64_t)r.limits.pids;
+	disk_usage(id, &s.disk_bytes, &s.disk_limit);
+	if (instance_up(id, &r, &proc, &ignored) == 0)
+		add_net(proc, &s);
+	*ret = s;
+	return 0;
+}
+
+/*** Trees ***/
+
+static int
+open_tmp(int proc)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+		    RESOLVE_NO_MAGICLINKS,
+	};
+	cleanup_fd int root =
+	    openat(proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int fd = -1;
+	struct statfs fs;
+
+	if (root < 0)
+		return -errno;
+	fd = (int)syscall(SYS_openat2, root, "tmp", &how, sizeof(how));
+	if (fd < 0 || fstatfs(fd, &fs) < 0)
+		return -errno;
+	/* before the mount is there, or after it is gone, it is the root's */
+	return fs.f_type == TMPFS_MAGIC ? steal_fd(&fd) : -ENOENT;
+}
+
+static void
+add_tree(struct rt_tree *ret, size_t *n, const char *prefix, int fd)
+{
+	if (fd < 0)
+		return;
+	ret[*n] = (struct rt_tree){ .fd = fd,
+		.readonly = strcmp(prefix, "/usr") == 0 };
+	(void)str_copy(ret[*n].prefix, prefix, sizeof(ret[*n].prefix));
+	(*n)++;
+}
+
+int
+instance_trees(const char *id, struct rt_tree *ret, size_t *n, struct err *e)
+{
+	cleanup_fd int proc = -1;
+	struct record r;
+	struct err ignored;
+	size_t got = 0;
+	int root;
+
+	if (*n < 3)
+		return err_setx(e, EINVAL, "trees: no room");
+	if (record_read(native.instances_fd, id, &r, e) < 0)
+		return -1;
+	if ((root = disk_open(id)) < 0)
+		return err_set(e, -root, "sandbox %s: root", id);
+	add_tree(ret, &got, "/", root);
+	if (instance_up(id, &r, &proc, &ignored) == 0)
+		add_tree(ret, &got, "/tmp", open_tmp(proc));
+	if (strcmp(r.kind, "host") == 0)
+		add_tree(ret, &got, "/usr", place_open_usr());
+	*n = got;
+	return 0;
+}
+
+/*** Streams ***/
+
+int
+instance_stream(const char *id, int fdnum, uint64_t ino, bool writing,
+    int *ret_fd, struct err *e)
+{
+	cleanup_fd int proc = -1, at = -1;
+	char path[48];
+	struct record r;
+	struct stat st;
+	int fd;
+
+	if (instance_up(id, &r, &proc, e) < 0)
+		return -1;
+	(void)snprintf(path, sizeof(path), "fd/%d", fdnum);
+	if ((at = openat(proc, path, O_PATH | O_CLOEXEC)) < 0 ||
+	    fstat(at, &st) < 0)
+		return err_set(
+		    e, errno, "sandbox %s: descriptor %d", id, fdnum);
+	if (!S_ISFIFO(st.st_mode) || st.st_ino != ino)
+		return err_setx(e, ESTALE,
+		    "sandbox %s: descriptor %d is another file now", id, fdnum);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", at);
+	fd = open(path,
+	    (writing ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_NOCTTY |
+		O_CLOEXEC);
+	if (fd < 0)
+		return err_set(
+		    e, errno, "sandbox %s: descriptor %d", id, fdnum);
+	*ret_fd = fd;
+	return 0;
+}
+
+/*** List ***/
+
+struct listing {
+	int (*each)(const struct rt_info *, void *);
+	void *arg;
+	char (*left)[RT_ID_MAX]; /* leftovers told already */
+	size_t nleft;
+	bool ended;
+};
+
+static int
+list_record(const char *id, void *arg)
+{
+	struct listing *l = arg;
+	struct rt_info info = { .state = RT_DOWN };
+	struct record r;
+	struct err e;
+
+	if (!dirs_is_id(id))
+		return 0;
+	(void)str_copy(info.id, id, sizeof(info.id));
+	/* a damaged one can still be destroyed */
+	if (record_read(native.instances_fd, id, &r, &e) == 0)
+		instance_info(id, &r, &info);
+	else if (e.code == ENOENT)
+		return 0;
+	l->ended = l->each(&info, l->arg) != 0;
+	return l->ended;
+}
+
+/* A trace of a sandbox: told unless it has a record. */
+static int
+list_trace(const char *name, void *arg)
+{
+	struct listing *l = arg;
+	struct rt_info info = { .state = RT_DOWN };
+	char id[RT_ID_MAX];
+	size_t i;
+
+	if (!str_copy(id, name, sizeof(id)))
+		return 0;
+	id[strcspn(id, ".")] = '\0'; /* ID.sock */
+	if (!dirs_is_id(id) || faccessat(native.instances_fd, id, F_OK, 0) == 0)
+		return 0;
+	for (i = 0; i < l->nleft; i++)
+		if (strcmp(l->left[i], id) == 0)
+			return 0;
+	l->left = xrealloc(l->left, l->nleft + 1, sizeof(*l->left));
+	(void)str_copy(l->left[l->nleft++], id, sizeof(*l->left));
+	(void)str_copy(info.id, id, sizeof(info.id));
+	l->ended = l->each(&info, l->arg) != 0;
+	return l->ended;
+}
+
+int
+instance_list(
+    int (*each)(const struct rt_info *, void *), void *arg, struct err *e)
+{
+	struct listing l = { .each = each, .arg = arg };
+	int rc = dirs_each(native.instances_fd, ".", list_record, &l, e);
+
+	if (rc == 0 && !l.ended)
+		rc = ids_each(native.ids_fd, list_trace, &l, e);
+	if (rc == 0 && !l.ended)
+		rc = dirs_each(native.sandboxes_fd, ".", list_trace, &l, e);
+	if (rc == 0 && !l.ended)
+		rc = dirs_each(native.agents_fd, ".", list_trace, &l, e);
+	if (rc == 0 && !l.ended)
+		rc = cgroup_each(&native.cgroups, list_trace, &l, e);
+	free(l.left);
+	return rc;
+}
