@@ -333,6 +333,15 @@ fs_close(struct sbxfs *s, struct fs_file *f)
 	node_unref(&s->nodes, n);
 }
 
+void
+fs_close_all(struct sbxfs *s, struct box *b)
+{
+	struct node *n;
+
+	while ((n = LIST_FIRST(&b->opened)) != NULL)
+		fs_close(s, LIST_FIRST(&n->files));
+}
+
 /*** Listing ***/
 
 struct name {

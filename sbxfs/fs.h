@@ -39,6 +39,8 @@ double fs_timeout(const struct sbxfs *s);
 int fs_open(struct sbxfs *s, struct node *n, int flags, struct fs_file **ret);
 int fs_opendir(struct sbxfs *s, struct node *n, struct fs_file **ret);
 void fs_close(struct sbxfs *s, struct fs_file *f);
+/* At the end: what is still open in b. */
+void fs_close_all(struct sbxfs *s, struct box *b);
 
 /* Makes name in parent for the caller, who becomes its owner. fs_create
  * opens it as well; its entry is as fs_entry's. */

@@ -29,6 +29,7 @@
 #include "sbxfs/privs.h"
 #include "sbxfs/serve.h"
 
+static char *opt_mountpoint;
 static const char *opt_socket = "/run/sbxd/files.sock";
 static const char *opt_fsname = "sbx";
 static bool opt_foreground;
@@ -292,8 +293,7 @@ daemonise(void)
 int
 main(int argc, char **argv)
 {
-	cleanup_free char *mountpoint = NULL;
-	cleanup_free char *given = NULL;
+	const char *given;
 	int starter = -1;
 	struct err e;
 
@@ -301,8 +301,8 @@ main(int argc, char **argv)
 	/* What a caller left open would stay open for as long as we live. */
 	(void)close_range(3, ~0u, 0);
 	log_init("sbxfs", false, false);
+	given = parse_options(argc, argv);
 	/* The title takes argv away: what is needed of it is copied. */
-	given = xstrdup(parse_options(argc, argv));
 	opt_socket = xstrdup(opt_socket);
 	opt_fsname = xstrdup(opt_fsname);
 	log_init("sbxfs", false, opt_debug);
@@ -310,9 +310,9 @@ main(int argc, char **argv)
 		fatalx("must be root");
 	if (*opt_socket != '/')
 		fatalx("%s: the socket must be an absolute path", opt_socket);
-	if ((mountpoint = mount_prepare(given, &e)) == NULL)
+	if ((opt_mountpoint = mount_prepare(given, &e)) == NULL)
 		fatalx("%s", e.text);
 	if (!opt_foreground)
 		starter = daemonise();
-	run_guard(mountpoint, starter);
+	run_guard(opt_mountpoint, starter);
 }

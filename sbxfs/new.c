@@ -184,7 +184,7 @@ new_write(fuse_req_t req, struct handle *h, const char *p, size_t n)
 	struct clone *k = (struct clone *)h;
 	cleanup_buf struct buf text = BUF_INIT;
 	struct call *c;
-	ssize_t r;
+	ssize_t r = 0;
 	int error;
 
 	if (k->creating || (r = lines_take(&k->lines, p, n, &text)) < 0) {

@@ -20,6 +20,7 @@
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "sbxfs/fs.h"
 #include "sbxfs/impl.h"
 #include "sbxfs/ops.h"
 #include "sbxfs/park.h"
@@ -413,8 +414,11 @@ static void
 free_all(struct sbxfs *s)
 {
 	struct handle *h;
+	struct box *b;
 
 	client_free(s->client);
+	TAILQ_FOREACH (b, &s->boxes.all, link)
+		fs_close_all(s, b);
 	/* The kernel sends no RELEASE when it is unmounted lazily. */
 	while ((h = TAILQ_FIRST(&s->handles)) != NULL) {
 		h->refs = 1;
