@@ -11,6 +11,7 @@
 #include "daemon/api_impl.h"
 #include "lib/mem.h"
 #include "lib/size.h"
+#include "lib/utf8.h"
 
 struct front *
 api_front(const struct http_req *r)
@@ -391,43 +392,6 @@ api_sandbox_info(const struct sandbox *sb)
 		(json_int_t)sb->timeout_s, "idle", (json_int_t)sb->idle_s,
 		"protect", sb->protect));
 	return j;
-}
-
-/* Length of the UTF-8 sequence at p, 0 for none. */
-static size_t
-utf8_length(const unsigned char *p, size_t n)
-{
-	static const struct {
-		unsigned char mask, lead, low, high; /* of the second byte */
-		unsigned char first, last; /* leads these bounds are for */
-		size_t len;
-	} forms[] = {
-		{ 0x80, 0x00, 0, 0, 0x00, 0x7f, 1 },
-		{ 0xe0, 0xc0, 0x80, 0xbf, 0xc2, 0xdf, 2 },
-		{ 0xf0, 0xe0, 0xa0, 0xbf, 0xe0, 0xe0, 3 },
-		{ 0xf0, 0xe0, 0x80, 0xbf, 0xe1, 0xec, 3 },
-		{ 0xf0, 0xe0, 0x80, 0x9f, 0xed, 0xed, 3 },
-		{ 0xf0, 0xe0, 0x80, 0xbf, 0xee, 0xef, 3 },
-		{ 0xf8, 0xf0, 0x90, 0xbf, 0xf0, 0xf0, 4 },
-		{ 0xf8, 0xf0, 0x80, 0xbf, 0xf1, 0xf3, 4 },
-		{ 0xf8, 0xf0, 0x80, 0x8f, 0xf4, 0xf4, 4 },
-	};
-
-	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-		size_t len = forms[i].len;
-
-		if (p[0] < forms[i].first || p[0] > forms[i].last)
-			continue;
-		if (len > n)
-			return 0;
-		if (len > 1 && (p[1] < forms[i].low || p[1] > forms[i].high))
-			return 0;
-		for (size_t k = 2; k < len; k++)
-			if ((p[k] & 0xc0) != 0x80)
-				return 0;
-		return len;
-	}
-	return 0;
 }
 
 static char *
