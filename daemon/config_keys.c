@@ -457,7 +457,7 @@ config_set_value(
 	case TOML_FLOAT:
 		if (v->real > MILLI_MAX)
 			return err_setx(e, EINVAL, "%s: too large", f->name);
-		snprintf(number, sizeof(number), "%.3f", v->real);
+		snprintf(number, sizeof(number), "%.9f", v->real);
 		return config_set(f, number, e);
 	case TOML_BOOLEAN:
 		return config_set(f, v->boolean ? "true" : "false", e);

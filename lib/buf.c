@@ -42,32 +42,46 @@ buf_clear(struct buf *b)
 	b->data[0] = '\0';
 }
 
-int
-buf_reserve(struct buf *b, size_t n, char **ret_p)
+/*
+ * Moves what is there to the front, and grows the block unless that left a
+ * quarter of it free: so a long queue is not moved for every few bytes.
+ */
+static int
+make_room(struct buf *b, size_t n)
 {
-	size_t max = b->max != 0 ? b->max : BUF_MAX_DEFAULT;
 	size_t want;
 	char *p;
 
-	if (n > max || b->len > max - n)
-		return -EMSGSIZE;
-	if (b->off != 0 && b->off + b->len + n + 1 > b->cap) {
+	if (b->off != 0) {
 		p = block(b);
 		memmove(p, b->data, b->len);
 		b->data = p;
 		b->off = 0;
 	}
-	if (b->len + n + 1 > b->cap) {
-		want = b->cap * 2;
-		if (want < b->len + n + 1)
-			want = b->len + n + 1;
-		if (want < 64)
-			want = 64;
-		if ((p = realloc(b->data, want)) == NULL)
-			return -ENOMEM;
-		b->data = p;
-		b->cap = want;
-	}
+	if (b->len + n + 1 <= b->cap - b->cap / 4)
+		return 0;
+	want = b->cap * 2;
+	if (want < b->len + n + 1)
+		want = b->len + n + 1;
+	if (want < 64)
+		want = 64;
+	if ((p = realloc(b->data, want)) == NULL)
+		return -ENOMEM;
+	b->data = p;
+	b->cap = want;
+	return 0;
+}
+
+int
+buf_reserve(struct buf *b, size_t n, char **ret_p)
+{
+	size_t max = b->max != 0 ? b->max : BUF_MAX_DEFAULT;
+
+	if (n > max || b->len > max - n)
+		return -EMSGSIZE;
+	if (b->off + b->len + n + 1 > b->cap && make_room(b, n) < 0)
+		return -ENOMEM;
+	b->data[b->len] = '\0';
 	if (ret_p != NULL)
 		*ret_p = b->data + b->len;
 	return 0;

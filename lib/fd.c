@@ -11,6 +11,8 @@
 
 #include "lib/mem.h"
 
+#define OPEN_TRIES 64
+
 ssize_t
 fd_read_full(int fd, void *p, size_t n)
 {
@@ -114,8 +116,7 @@ take_fds(struct msghdr *m, int *fds, size_t *n)
 			continue;
 		got = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		for (i = 0; i < got; i++) {
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int),
-			    sizeof(fd));
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
 			if (*n < FD_PASS_MAX)
 				fds[(*n)++] = fd;
 			else
@@ -146,10 +147,11 @@ fd_recv(int sock, void *p, size_t len, int *ret_fds, size_t *ret_n)
 	if (r < 0)
 		return -errno;
 	take_fds(&m, fds, &n);
-	if ((m.msg_flags & MSG_CTRUNC) != 0 || (ret_fds == NULL && n != 0)) {
+	if ((m.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0 ||
+	    (ret_fds == NULL && n != 0)) {
 		while (n > 0)
 			(void)close(fds[--n]);
-		return -EPROTO;
+		return (m.msg_flags & MSG_TRUNC) != 0 ? -EMSGSIZE : -EPROTO;
 	}
 	if (ret_fds != NULL) {
 		memcpy(ret_fds, fds, n * sizeof(int));
@@ -163,18 +165,25 @@ open2(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve)
 {
 	struct open_how how = {
 		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
-		.mode = mode,
 		.resolve = resolve,
 	};
+	int tries = 0;
 	long r;
 
 	if ((flags & O_PATH) == 0)
 		how.flags |= O_NOCTTY;
-	/* EAGAIN: a rename elsewhere raced with a ".."; RESOLVE_* asks again */
+	if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE)
+		how.mode = mode & 07777;
+	/*
+	 * EAGAIN: a rename elsewhere raced with a "..", and the kernel wants
+	 * to be asked again; or a guest holds a lease on the file, and would
+	 * have us ask for 45 seconds.
+	 */
 	do
 		r = syscall(SYS_openat2, dirfd, *path != '\0' ? path : ".",
 		    &how, sizeof(how));
-	while (r < 0 && (errno == EAGAIN || errno == EINTR));
+	while (r < 0 &&
+	    (errno == EINTR || (errno == EAGAIN && ++tries < OPEN_TRIES)));
 	return r < 0 ? -errno : (int)r;
 }
 
@@ -219,12 +228,15 @@ fd_unix_listen(const char *path, mode_t mode, int type)
 {
 	cleanup_fd int fd = -1;
 	struct sockaddr_un sa;
+	struct stat st;
 	int r;
 
 	if ((r = unix_addr(path, &sa)) < 0)
 		return r;
 	if ((fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0)) < 0)
 		return -errno;
+	if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+		return -EEXIST; /* a file that only a mistake puts here */
 	if (unlink(path) < 0 && errno != ENOENT)
 		return -errno;
 	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||

@@ -49,7 +49,8 @@ ssize_t fd_send(int sock, const void *p, size_t len, const int *fds, size_t n);
 /*
  * Receives a message. *ret_n is how many descriptors came, at most
  * FD_PASS_MAX; ret_fds has that room. With ret_fds NULL, what comes is closed
- * and the answer is -EPROTO. Returns bytes, 0 at the end, or -errno.
+ * and the answer is -EPROTO; a packet larger than len is -EMSGSIZE. Returns
+ * bytes, 0 at the end, or -errno.
  */
 ssize_t fd_recv(int sock, void *p, size_t len, int *ret_fds, size_t *ret_n);
 
@@ -63,7 +64,8 @@ int fd_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
 int fd_open_in_root(int dirfd, const char *path, int flags);
 
 int fd_nonblock(int fd, int on);
-/* A listening Unix socket at path (replaced), or connected to it: fd. */
+/* A listening Unix socket at path (an old socket there is replaced, another
+ * file is -EEXIST), or connected to it: fd. */
 int fd_unix_listen(const char *path, mode_t mode, int type);
 int fd_unix_connect(const char *path, int type);
 

@@ -8,6 +8,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "lib/utf8.h"
+
 static const char *log_role = "sbx";
 static _Bool log_syslog;
 static _Bool log_verbose;
@@ -22,17 +24,34 @@ log_init(const char *role, _Bool to_syslog, _Bool debug)
 		openlog(role, LOG_PID, LOG_DAEMON);
 }
 
+/* No control character: C0, DEL, nor C1 (U+0080 to U+009F), which terminals
+ * obey as well. */
+static _Bool
+visible(const char *p, size_t n)
+{
+	const unsigned char *u = (const unsigned char *)p;
+
+	if (n == 1)
+		return u[0] >= 0x20 && u[0] != 0x7f;
+	return n > 1 && !(u[0] == 0xc2 && u[1] < 0xa0);
+}
+
 /* Copies text, making what a terminal or a line reader could act on visible. */
 static size_t
 escape(char *to, size_t n, const char *text)
 {
 	static const char hex[] = "0123456789abcdef";
-	size_t len = 0;
+	size_t len = 0, left = strlen(text), more;
 	unsigned char c;
 
-	for (; (c = (unsigned char)*text) != '\0' && len + 5 < n; text++) {
-		if (c >= 0x20 && c != 0x7f) {
-			to[len++] = (char)c;
+	for (; left > 0 && len + 5 < n; text++, left--) {
+		c = (unsigned char)*text;
+		more = utf8_length(text, left);
+		if (visible(text, more)) {
+			memcpy(to + len, text, more);
+			len += more;
+			text += more - 1;
+			left -= more - 1;
 			continue;
 		}
 		to[len++] = '\\';
@@ -51,9 +70,11 @@ vlog(int pri, int err, const char *fmt, va_list ap)
 	int saved = errno, n;
 
 	n = vsnprintf(text, sizeof(text), fmt, ap);
+	if (n < 0)
+		text[0] = '\0';
 	if (err != 0 && n >= 0 && (size_t)n < sizeof(text))
-		snprintf(text + n, sizeof(text) - (size_t)n, ": %s",
-		    strerror(err));
+		snprintf(
+		    text + n, sizeof(text) - (size_t)n, ": %s", strerror(err));
 	(void)escape(out, sizeof(out), text);
 	if (log_syslog) {
 		syslog(pri, "%s", out);

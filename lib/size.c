@@ -44,8 +44,8 @@ size_parse(const char *s, int64_t *ret_bytes)
 		return r;
 	if (*s != '\0' &&
 	    (at = strchr(units, tolower((unsigned char)*s))) != NULL) {
-		if (__builtin_mul_overflow(n,
-			INT64_C(1) << (10 * (at - units + 1)), &n))
+		if (__builtin_mul_overflow(
+			n, INT64_C(1) << (10 * (at - units + 1)), &n))
 			return -ERANGE;
 		s++;
 	}
@@ -80,6 +80,7 @@ int
 milli_parse(const char *s, int64_t *ret_milli)
 {
 	int64_t whole = 0, part = 0, scale = 1000;
+	_Bool rest = 0; /* digits after the third that are not 0 */
 	int r;
 
 	if ((r = digits(&s, &whole)) < 0)
@@ -93,10 +94,15 @@ milli_parse(const char *s, int64_t *ret_milli)
 			if (scale > 1) {
 				scale /= 10;
 				part += (*s - '0') * scale;
+			} else if (*s != '0') {
+				rest = 1;
 			}
 	}
 	if (*s != '\0')
 		return -EINVAL;
+	/* 0 would mean no limit, the opposite of what was asked for */
+	if (whole == 0 && part == 0 && rest)
+		return -ERANGE;
 	*ret_milli = whole * 1000 + part;
 	return 0;
 }
@@ -110,13 +116,14 @@ duration_parse(const char *s, int64_t *ret_ms)
 	} units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 },
 		{ "h", 3600000 } };
 	int64_t total = 0, n;
+	_Bool first = 1;
 	size_t i, len;
 	int r;
 
 	do {
 		if ((r = digits(&s, &n)) < 0)
 			return r;
-		if (*s == '\0' && total == 0) {
+		if (*s == '\0' && first) {
 			if (__builtin_mul_overflow(n, 1000, ret_ms))
 				return -ERANGE;
 			return 0;
@@ -133,6 +140,7 @@ duration_parse(const char *s, int64_t *ret_ms)
 		    __builtin_add_overflow(total, n, &total))
 			return -ERANGE;
 		s += len;
+		first = 0;
 	} while (*s != '\0');
 	*ret_ms = total;
 	return 0;

@@ -40,23 +40,29 @@ numeric_escape(struct reader *r, int base, int digits)
 	return v & 0xff;
 }
 
-/* One escape of $'..', the backslash already taken. Zero is refused above. */
+/*
+ * One escape of $'..', the backslash already taken, at least one byte left:
+ * the byte, or -1 where bash leaves the backslash as it is.
+ */
 static int
 dollar_escape(struct reader *r)
 {
-	static const char from[] = "abefnrtvE";
-	static const char to[] = "\a\b\033\f\n\r\t\v\033";
+	static const char from[] = "abefnrtvE\\'\"?";
+	static const char to[] = "\a\b\033\f\n\r\t\v\033\\'\"?";
 	const char *at;
 	char c = *r->p;
 
 	if (c >= '0' && c <= '7')
 		return numeric_escape(r, 8, 3);
-	r->p++;
-	if (c == 'x')
+	if (c == 'x' && r->p + 1 < r->end &&
+	    hex_digit((unsigned char)r->p[1]) >= 0) {
+		r->p++;
 		return numeric_escape(r, 16, 2);
-	if (c != '\0' && (at = strchr(from, c)) != NULL)
-		return (unsigned char)to[at - from];
-	return (unsigned char)c;
+	}
+	if ((at = strchr(from, c)) == NULL)
+		return -1;
+	r->p++;
+	return (unsigned char)to[at - from];
 }
 
 static int
@@ -69,8 +75,10 @@ single(struct reader *r, _Bool dollar, struct err *e)
 		if (dollar && c == '\\' && r->p < r->end) {
 			c = dollar_escape(r);
 			if (c == 0)
-				return err_setx(e, EINVAL,
-				    "a NUL byte in a quoted word");
+				return err_setx(
+				    e, EINVAL, "a NUL byte in a quoted word");
+			if (c < 0)
+				c = '\\';
 		}
 		*r->to++ = (char)c;
 	}
@@ -140,8 +148,8 @@ words_split(struct words *w, const char *line, size_t len, struct err *e)
 			return 0;
 		if (w->n == WORDS_MAX) {
 			words_done(w);
-			return err_setx(e, EINVAL, "more than %d words",
-			    WORDS_MAX);
+			return err_setx(
+			    e, EINVAL, "more than %d words", WORDS_MAX);
 		}
 		w->w[w->n++] = r.to;
 		if (one_word(&r, e) < 0) {
