@@ -38,7 +38,7 @@ unit_fds_after(void)
 }
 
 /* A module's tests, each with the fixture. */
-static inline void
+static inline TCase *
 unit_add(Suite *s, const char *module, const TTest *const *tests, size_t n)
 {
 	TCase *t = tcase_create(module);
@@ -48,10 +48,14 @@ unit_add(Suite *s, const char *module, const TTest *const *tests, size_t n)
 	for (i = 0; i < n; i++)
 		tcase_add_test(t, tests[i]);
 	suite_add_tcase(s, t);
+	return t;
 }
 
 #define UNIT_ADD(s, module, tests) \
 	unit_add(s, module, tests, sizeof(tests) / sizeof((tests)[0]))
+/* The same, around each test a set-up and a clean-up. */
+#define UNIT_ADD_IN(s, module, tests, setup, teardown) \
+	tcase_add_checked_fixture(UNIT_ADD(s, module, tests), setup, teardown)
 
 static inline int
 unit_run(Suite *s)
