@@ -24,7 +24,7 @@
 #define READ_BYTES (256u << 10)
 /* A client that does not read: it is not read any more, and then it is cut. */
 #define OUT_SOME (4u << 20)
-#define OUT_MAX (64u << 20)
+#define OUT_MAX (16u << 20)
 #define TICK_MS 200
 
 /*** The stream out ***/

@@ -123,6 +123,10 @@ fix_sandbox(const char *name, uid_t uid)
 	return sb;
 }
 
+/* Around each test; may be changed before fix_main. */
+static void (*fix_before)(void) = fix_start;
+static void (*fix_after)(void) = fix_end;
+
 /* The whole of a test program. */
 static int
 fix_main(const char *module, const TTest *const *tests, size_t n)
@@ -133,7 +137,8 @@ fix_main(const char *module, const TTest *const *tests, size_t n)
 	size_t i;
 	int failed;
 
-	tcase_add_checked_fixture(c, fix_start, fix_end);
+	tcase_add_checked_fixture(c, fix_before, fix_after);
+	tcase_set_timeout(c, 60);
 	for (i = 0; i < n; i++)
 		tcase_add_test(c, tests[i]);
 	suite_add_tcase(suite, c);
