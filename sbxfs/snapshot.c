@@ -74,7 +74,8 @@ snapshot_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
 		return;
 	}
 	sn = handle_new(sizeof(*sn), req, n, fi);
-	if (n->file->kind != KIND_VALUE || (fi->flags & O_TRUNC) == 0) {
+	if (n->file->kind != KIND_VALUE || (n->file->mode & 0200) == 0 ||
+	    (fi->flags & O_TRUNC) == 0) {
 		read_text(req, sn);
 		return;
 	}
