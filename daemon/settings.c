@@ -168,7 +168,7 @@ sandbox_set_env(
 }
 
 int
-sandbox_replace_env(struct sandbox *sb, const json_t *env, struct err *e)
+sb_env_check(const json_t *env, struct err *e)
 {
 	json_t *all = (json_t *)(uintptr_t)env, *v;
 	const char *key;
@@ -180,7 +180,15 @@ sandbox_replace_env(struct sandbox *sb, const json_t *env, struct err *e)
 		if (env_check(key, json_string_value(v), e) < 0)
 			return -1;
 	}
-	return env_changed(sb, json_copy(all), e);
+	return 0;
+}
+
+int
+sandbox_replace_env(struct sandbox *sb, const json_t *env, struct err *e)
+{
+	if (sb_env_check(env, e) < 0)
+		return -1;
+	return env_changed(sb, json_copy((json_t *)(uintptr_t)env), e);
 }
 
 int
