@@ -90,7 +90,10 @@ api_stats(struct http_req *r)
 		return;
 	ask = xcalloc(1, sizeof(*ask));
 	ask->r = r;
+	/* one from the pool had run before it was anybody's */
 	ask->started_ms = sb->started_ms;
+	if (sb->started_ms > 0 && sb->created_ms > sb->started_ms)
+		ask->started_ms = sb->created_ms;
 	http_set_user(r, ask, stats_gone);
 	(void)str_copy(req.id, sb->id, sizeof(req.id));
 	brokerc_ask(api_front(r)->broker, &req, true, stats_done, ask);

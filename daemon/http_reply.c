@@ -199,8 +199,9 @@ http_json(struct http_req *r, int status, json_t *j)
 
 	buf_limit(&text, JSON_MAX);
 	if (j == NULL ||
-	    json_dump_callback(
-		j, add_json, &text, JSON_COMPACT | JSON_ENCODE_ANY) != 0 ||
+	    json_dump_callback(j, add_json, &text,
+		JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) !=
+		0 ||
 	    buf_adds(&text, "\n") != 0)
 		http_reply(
 		    r, 500, "application/json", failed, sizeof(failed) - 1);

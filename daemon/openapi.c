@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "daemon/api_files.h"
 #include "daemon/api_impl.h"
 #include "lib/buf.h"
 #include "lib/mem.h"
@@ -14,18 +15,23 @@ static const struct {
 	void (*handle)(struct http_req *r);
 	const struct api_field *fields;
 	const char *status; /* "200" where it is not here */
-	const char *type;   /* application/json */
+	const char *type;   /* of the answer: application/json; "" none */
+	const char *body;   /* type of a body without fields */
 } details[] = {
-	{ api_create, api_create_fields, "201", NULL },
-	{ api_patch, api_patch_fields, NULL, NULL },
-	{ api_exec, api_exec_fields, NULL, NULL },
-	{ api_verb_stop, api_stop_fields, NULL, NULL },
-	{ api_verb_restart, api_stop_fields, NULL, NULL },
-	{ api_pool_resize, api_pool_fields, NULL, NULL },
-	{ api_delete, NULL, "204", NULL },
-	{ api_metrics, NULL, NULL, "text/plain" },
-	{ api_log, NULL, NULL, "text/plain" },
-	{ api_events, NULL, NULL, "text/event-stream" },
+	{ .handle = api_create, api_create_fields, "201" },
+	{ .handle = api_patch, api_patch_fields },
+	{ .handle = api_exec, api_exec_fields },
+	{ .handle = api_verb_stop, api_stop_fields },
+	{ .handle = api_verb_restart, api_stop_fields },
+	{ .handle = api_pool_resize, api_pool_fields },
+	{ .handle = api_delete, .status = "204", .type = "" },
+	{ .handle = api_metrics, .type = "text/plain" },
+	{ .handle = api_log, .type = "text/plain" },
+	{ .handle = api_events, .type = "text/event-stream" },
+	{ .handle = api_env_put, .body = "application/json" },
+	{ .handle = api_files_get, .type = "application/octet-stream" },
+	{ .handle = api_files_head, .type = "" },
+	{ .handle = api_files_put, .body = "application/octet-stream" },
 };
 
 static const struct {
@@ -105,7 +111,7 @@ operation(const struct http_route *route)
 	    "summary", route->summary, "parameters", parameters(route->path),
 	    "responses", "default", "description", "What went wrong", "content",
 	    "application/json", "schema", "$ref", "#/components/schemas/Error");
-	json_t *responses = json_object_get(j, "responses");
+	json_t *responses = json_object_get(j, "responses"), *success;
 
 	for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++) {
 		if (details[i].handle != route->handle)
@@ -118,9 +124,11 @@ operation(const struct http_route *route)
 		if (details[i].type != NULL)
 			type = details[i].type;
 	}
-	(void)json_object_set_new(responses, status,
-	    json_pack(
-		"{s:s,s:{s:{}}}", "description", "Success", "content", type));
+	success = json_pack("{s:s}", "description", "Success");
+	if (type[0] != '\0')
+		(void)json_object_set_new(
+		    success, "content", json_pack("{s:{}}", type));
+	(void)json_object_set_new(responses, status, success);
 	return j;
 }
 
