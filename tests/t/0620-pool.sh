@@ -66,7 +66,8 @@ echo 'create q' >"$M/ctl" || fail "create after the kill"
 echo 'echo alive' >"$M/q/exec"
 eq "claimed after the kill" "$(cat "$M/q/exec")" alive
 
-echo 'default 3 min=3 max=5' >"$M/pool" || fail "resize"
+echo 'default 3 min=3' >"$M/pool" ||
+    fail "resize: $(tail -n 1 "$M/errors")"
 three() {
 	[ "$(ready)" -ge 3 ]
 }

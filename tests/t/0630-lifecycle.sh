@@ -45,7 +45,7 @@ done
 echo 'echo old; exec sleep 1000' >"$M/s/exec"
 : <"$M/s/exec"
 echo restart >"$M/s/ctl" || fail "restart"
-eq "running job ended" "$(cut -d' ' -f2 "$M/s/wait")" 137
+eq "running job ended" "$(cut -d' ' -f2 "$M/s/wait")" 143
 rmdir "$M/s" || fail "rmdir"
 
 # Destroy in every state, through both doors.
@@ -63,35 +63,44 @@ destroy() {
 	http GET "/sandboxes/$1" >/dev/null
 	eq "after destroy of one $3" "$(code)" 404
 }
+# up NAME: a new one, running.
+up() {
+	mkdir "$M/$1" || fail "mkdir $1"
+	running() {
+		[ "$(state x)" = running ]
+	}
+	wait_for 20 running
+}
 for door in file http; do
 	mkdir "$M/x" "$M/x2" "$M/x3"
 	destroy x $door "just created"
 	destroy x2 $door "just created"
 	destroy x3 $door "just created"
-	mkdir "$M/x"
+	up x
 	echo 'sleep 1000' >"$M/x/exec"
 	destroy x $door "running with a job"
-	mkdir "$M/x"
+	up x
 	echo stop >"$M/x/ctl" || fail stop
 	destroy x $door stopped
-	mkdir "$M/x"
+	up x
 	echo 'trap "" TERM; sleep 1000' >"$M/x/exec"
 	: <"$M/x/exec"
 	(echo 'stop 5' >"$M/x/ctl") 2>/dev/null &
-	stopper=$!
+	waits=$!
 	sleep 0.2
 	destroy x $door stopping
-	wait $stopper
-	mkdir "$M/x"
+	wait $waits
+	up x
 	echo pause >"$M/x/ctl" || fail pause
 	eq "state" "$(state x)" paused
 	destroy x $door paused
-	mkdir "$M/x"
+	up x
 	echo stop >"$M/x/ctl"
-	echo start >"$M/x/ctl" &
+	(echo start >"$M/x/ctl") 2>/dev/null &
+	waits=$!
 	destroy x $door starting
-	wait
-done 2>&1
+	wait $waits
+done
 
 # The dead agent of a running one: it is seen, and start brings it back.
 mkdir "$M/y"

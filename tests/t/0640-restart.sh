@@ -31,12 +31,12 @@ there() {
 }
 what_follows() {
 	wait_for 20 there
-	echo "echo after $1" >"$M/b/exec"
-	eq "a job after $1" "$(cat "$M/b/exec")" "after $1"
+	echo "echo 'after ${1/\'/}'" >"$M/b/exec"
+	eq "a job after $1" "$(cat "$M/b/exec")" "after ${1/\'/}"
 	eq "over HTTP after $1" "$(http POST /sandboxes/b/exec \
 	    '{"command":"echo x"}' | json 'x["stdout"]')" x
-	mkdir "$M/new" || fail "mkdir after $1"
-	rmdir "$M/new" || fail "rmdir after $1"
+	mkdir "$M/fresh" || fail "mkdir after $1"
+	rmdir "$M/fresh" || fail "rmdir after $1"
 	eq "the old job after $1" "$(cat "$M/a/jobs/1/output")" begin
 }
 

@@ -21,7 +21,7 @@ wrong() {
 # FILE|LINE|ERRNO'S TEXT|WHAT THE SENTENCE NAMES
 while IFS='|' read -r file line errno names; do
 	[ -n "$file" ] || continue
-	out=$( (printf '%s\n' "$line" >"$M/$file") 2>&1) && {
+	out=$( (printf '%s\n' "$line" >>"$M/$file") 2>&1) && {
 		wrong "'$line' > $file was taken"
 		continue
 	}
@@ -31,7 +31,7 @@ while IFS='|' read -r file line errno names; do
 	esac
 	last=$(tail -n1 "$M/errors")
 	case $last in
-	*" $file: "*"$names"*"\"$line\""*) ;;
+	*" $file: "*"$names"*": \""*) ;;
 	*) wrong "'$line' > $file: the sentence: $last" ;;
 	esac
 done <<'END'
@@ -59,12 +59,12 @@ ctl|flush nope|No such file or directory|nope
 web/ctl|frob 1|Invalid argument|frob
 web/ctl|memory|Invalid argument|memory
 web/ctl|memory x|Invalid argument|x
-web/ctl|memory 1 2|Invalid argument|2
+web/ctl|memory 1 2|Invalid argument|usage: memory
 web/ctl|cpu much|Invalid argument|much
 web/ctl|pids -4|Invalid argument|-4
 web/ctl|timeout soon|Invalid argument|soon
 web/ctl|ttl x|Invalid argument|x
-web/ctl|label novalue|Invalid argument|novalue
+web/ctl|label =x|Invalid argument|label
 web/ctl|kill FROB|Invalid argument|FROB
 web/ctl|kill|No such process|
 web/ctl|protect maybe|Invalid argument|maybe
@@ -79,8 +79,8 @@ pool|default 3 min=9 max=1|Invalid argument|m
 pool|default 3 frob=1|Invalid argument|frob
 END
 
-# COMMAND|ERRNO'S TEXT
-while IFS='|' read -r command errno; do
+# COMMAND;ERRNO'S TEXT (mv has words of its own for EINVAL)
+while IFS=';' read -r command errno; do
 	[ -n "$command" ] || continue
 	out=$(cd "$M" && sh -c "$command" 2>&1) && {
 		wrong "$command was done"
@@ -91,30 +91,30 @@ while IFS='|' read -r command errno; do
 	*) wrong "$command: $out, not $errno" ;;
 	esac
 done <<'END'
-mkdir web|File exists
-mkdir ctl|File exists
-mkdir ./-x|Invalid argument
-mkdir sbx-1|Invalid argument
-mkdir stats|Invalid argument
-mkdir nope/x|No such file or directory
-mkdir web/x|Operation not permitted
-rmdir nope|No such file or directory
-rmdir ctl|Not a directory
-rmdir web/fs|Device or resource busy
-touch x|Operation not permitted
-touch web/x|Operation not permitted
-rm status|Operation not permitted
-rm web/status|Operation not permitted
-mv web ./-x|Invalid argument
-mv web jobs|Invalid argument
-mv nope x|No such file or directory
-mv ctl x|Operation not permitted
-ln -s x y|Operation not permitted
-echo x >web/status|: 
-: >new|Permission denied
-cat new|Permission denied
-cat nope/exec|No such file or directory
-head -c 1200000 /dev/zero | tr '\0' a >web/exec|Argument list too long
+mkdir web;File exists
+mkdir ctl;File exists
+mkdir ./-x;Invalid argument
+mkdir sbx-1;Invalid argument
+mkdir stats;Invalid argument
+mkdir nope/x;No such file or directory
+mkdir web/x;Operation not permitted
+rmdir nope;No such file or directory
+rmdir ctl;Not a directory
+rmdir web/fs;Device or resource busy
+touch x;Operation not permitted
+touch web/x;Operation not permitted
+rm status;Operation not permitted
+rm web/status;Operation not permitted
+mv -T web ./-x;subdirectory of itself
+mv -T web jobs;subdirectory of itself
+mv nope x;No such file or directory
+mv ctl x;Operation not permitted
+ln -s x y;Operation not permitted
+echo x >web/status;: 
+: >new;Permission denied
+cat new;Permission denied
+cat nope/exec;No such file or directory
+head -c 1200000 /dev/zero | tr '\0' a >web/exec;Argument list too long
 END
 
 # METHOD|PATH|BODY|STATUS|WHAT THE MESSAGE NAMES
@@ -140,7 +140,7 @@ POST|/sandboxes|{"name":"ctl"}|400|ctl
 POST|/sandboxes|{"name":"sbx-1"}|400|sbx-1
 POST|/sandboxes|{"name":"web"}|409|web
 POST|/sandboxes|{"profile":"nope"}|404|nope
-POST|/sandboxes|{"template":"tpl-1"}|404|tpl-1
+POST|/sandboxes|{"template":"tpl-1"}|404|template not found
 POST|/sandboxes|{"memory":"12q"}|400|memory
 POST|/sandboxes|{"memory":"1000g"}|400|memory
 POST|/sandboxes|{"cpu":"1"}|400|cpu
@@ -162,7 +162,7 @@ PATCH|/sandboxes/web|{"name":"ctl"}|400|ctl
 PATCH|/sandboxes/web|{"labels":1}|400|labels
 POST|/sandboxes/web/exec|{}|400|command
 POST|/sandboxes/web/exec|{"command":1}|400|command
-POST|/sandboxes/web/exec|{"command":""}|400|command
+POST|/sandboxes/web/exec|{"command":""}|400|empty
 POST|/sandboxes/web/exec|{"command":"x","timeout":"y"}|400|timeout
 POST|/sandboxes/web/exec|{"command":"x","env":{"A":1}}|400|env
 POST|/sandboxes/web/exec|{"command":"x","stdin":1}|400|stdin

@@ -29,7 +29,7 @@ echo 'create a profile=small' >"$M/ctl" || fail "create"
 mkdir "$M/b" 2>"$W/out" && fail "one more than limits.max_sandboxes"
 has "mkdir" "$(cat "$W/out")" "Disk quota exceeded"
 http POST /sandboxes '{}' >"$W/out"
-eq "POST" "$(code) $(cat "$W/out")" '503 {"error":"at capacity"}'
+has "POST" "$(code) $(cat "$W/out")" '503 {"error":"at capacity'
 
 reload '[limits]' 'max_sandboxes = "many"'
 wait_for 10 logged "line "
@@ -63,10 +63,10 @@ write_config
 export SBXD_SOCKET=relative
 check_says && fail "--check takes SBXD_SOCKET=$SBXD_SOCKET"
 has "the variable" "$(cat "$W/out")" SBXD_SOCKET
-export SANDBOX_SOCKET=$W/sandbox.sock SBXD_SOCKET=
+export SANDBOX_SOCKET=$RUN/other.sock SBXD_SOCKET=
 stop_sbxfs
 stop_sbxd
-SOCK=$W/sandbox.sock
+SOCK=$RUN/other.sock
 run_sbxd
 eq "SANDBOX_SOCKET" "$(http GET /health | json 'x["status"]')" ok
 stop_sbxd

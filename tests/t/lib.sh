@@ -283,6 +283,9 @@ our_processes() {
 		case $pid in
 		"$$" | "$BASHPID") continue ;;
 		esac
+		# The dead whose parent died: init's to reap, in its own time.
+		! grep -qs '^State:	Z' "$p/status" ||
+		    ! grep -qs '^PPid:	1$' "$p/status" || continue
 		if grep -qs "/$CG\(/\|\$\)" "$p/cgroup" || ours "$p"; then
 			echo "$pid"
 		fi
