@@ -153,6 +153,8 @@ resolve(struct front *f, const struct create_args *a, struct plan *ret,
 		return -1;
 	if (a->env != NULL && sb_env_check(a->env, e) < 0)
 		return -1;
+	if (a->env != NULL && env_check_all(a->env, e) < 0)
+		return -1;
 	return check_total(f, &ret->limits, e);
 }
 

@@ -218,7 +218,7 @@ int sandbox_changed(struct sandbox *sb, struct err *e);
 
 /*** Called by agentc, brokerc, jobs ***/
 
-void sandbox_agent_lost(struct sandbox *sb);
+void sandbox_agent_lost(struct sandbox *sb, const struct err *why);
 /* A job ended or began: counters, events, notifications. */
 void sandbox_job_event(struct sandbox *sb, struct job *job, bool ended);
 

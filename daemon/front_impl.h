@@ -26,6 +26,10 @@ void sb_announce(struct sandbox *sb);
 /* Wakes all who wait; e NULL is success. */
 void sb_wake(struct sandbox *sb, const struct err *e);
 
+/* settings.c: EINVAL for what is no variable's name, or no string; E2BIG. */
+int env_check(const char *key, const char *value, struct err *e);
+int env_check_all(const json_t *env, struct err *e);
+
 /* A request to the broker about sb, all fields but op and id zero. */
 void sb_req(
     const struct sandbox *sb, enum broker_op op, struct broker_req *ret);

@@ -251,8 +251,7 @@ agent_lost(void *arg, const struct err *e)
 {
 	struct sandbox *sb = arg;
 
-	log_warnx("sandbox %s: agent: %s", sb->id, e->text);
-	sandbox_agent_lost(sb);
+	sandbox_agent_lost(sb, e);
 }
 
 static const struct agentc_ops agent_ops = {
@@ -261,9 +260,9 @@ static const struct agentc_ops agent_ops = {
 };
 
 void
-sandbox_agent_lost(struct sandbox *sb)
+sandbox_agent_lost(struct sandbox *sb, const struct err *why)
 {
-	struct err e;
+	struct err e = *why;
 
 	drop_agent(sb);
 	if (sb->pooled && sb->state == SB_RUNNING) {
@@ -273,7 +272,7 @@ sandbox_agent_lost(struct sandbox *sb)
 	if (sb->state != SB_RUNNING && sb->state != SB_PAUSED &&
 	    sb->state != SB_CREATING && sb->state != SB_STARTING)
 		return;
-	err_setx(&e, EIO, "its process 1 ended");
+	err_wrap(&e, "agent");
 	fail(sb, &e);
 }
 

@@ -97,7 +97,7 @@ sandbox_set_label(
 	return sandbox_changed(sb, e);
 }
 
-static int
+int
 env_check(const char *key, const char *value, struct err *e)
 {
 	const char *p;
@@ -123,6 +123,26 @@ env_bytes(const json_t *env)
 	json_object_foreach ((json_t *)(uintptr_t)env, key, v)
 		n += strlen(key) + json_string_length(v) + 2;
 	return n;
+}
+
+int
+env_check_all(const json_t *env, struct err *e)
+{
+	json_t *all = (json_t *)(uintptr_t)env, *v;
+	const char *key;
+
+	json_object_foreach (all, key, v) {
+		if (!json_is_string(v))
+			return err_setx(
+			    e, EINVAL, "env: %s: expected string", key);
+		if (env_check(key, json_string_value(v), e) < 0)
+			return -1;
+	}
+	if (env_bytes(env) > SB_ENV_BYTES_MAX)
+		return err_setx(e, E2BIG,
+		    "the environment is larger than %d bytes",
+		    SB_ENV_BYTES_MAX);
+	return 0;
 }
 
 static int
@@ -186,7 +206,7 @@ sb_env_check(const json_t *env, struct err *e)
 int
 sandbox_replace_env(struct sandbox *sb, const json_t *env, struct err *e)
 {
-	if (sb_env_check(env, e) < 0)
+	if (env_check_all(env, e) < 0)
 		return -1;
 	return env_changed(sb, json_copy((json_t *)(uintptr_t)env), e);
 }

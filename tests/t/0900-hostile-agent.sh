@@ -49,8 +49,8 @@ evil() {
 	fi
 	kill -0 "$sbxd_pid" || fail "agent $1: the daemon is gone"
 	# a front that died was made again: the log would say so
-	! grep -q 'front.*\(signal\|died\|ended\)' "$W/sbxd.log" ||
-	    fail "agent $1: $(grep 'front' "$W/sbxd.log")"
+	! grep -q 'broker: front: ' "$W/sbxd.log" ||
+	    fail "agent $1: $(grep 'broker: front: ' "$W/sbxd.log")"
 	stop_sbxd
 	: >"$W/sbxd.log"
 }
