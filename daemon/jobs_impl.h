@@ -15,7 +15,7 @@
 #include "daemon/jobs.h"
 #include "daemon/spool.h"
 
-#define LOOK_MS 1
+#define LOOK_MS 5
 /* A killed job whose end is not told by then has ended for us. */
 #define FORCE_MS 5000
 

@@ -77,6 +77,7 @@ file_add(struct kept *k, enum job_stream s, const void *p, size_t n)
 {
 	if (k->data_fd < 0)
 		k->data_fd = open_own(k, "data", O_RDWR | O_CREAT);
+	k->has_files = true;
 	if (k->data_fd < 0 ||
 	    (((k->nsegs - 1) & 1) != s && !switch_stream(k, s)) ||
 	    pwrite(k->data_fd, p, n, (off_t)k->size[JOB_BOTH]) != (ssize_t)n) {
@@ -115,6 +116,7 @@ kept_resume(struct kept *k)
 	enum job_stream s;
 
 	k->where = KEPT_FILE;
+	k->has_files = true;
 	k->nsegs = 1;
 	if ((k->data_fd = open_own(k, "data", O_RDWR)) < 0)
 		return;
@@ -371,6 +373,7 @@ kept_open(struct kept *k)
 	kept_to_file(k);
 	fd = open_own(k, "data", O_RDONLY);
 	if (fd < 0 && errno == ENOENT) {
+		k->has_files = true;
 		fd = open_own(k, "data", O_RDWR | O_CREAT);
 		close_fd(&fd);
 		fd = open_own(k, "data", O_RDONLY);
@@ -386,6 +389,8 @@ kept_delete(struct kept *k)
 	size_t i;
 
 	kept_done(k);
+	if (!k->has_files)
+		return;
 	for (i = 0; i < 2; i++) {
 		(void)snprintf(path, sizeof(path), "%s/%d.%s", k->sp->dir,
 		    k->number, suffix[i]);

@@ -259,7 +259,7 @@ static size_t
 load_end(const struct record *r, const struct spool_reader *to, void *arg)
 {
 	struct spool_end s = { 0 };
-	struct kept k = { .data_fd = -1, .idx_fd = -1 };
+	struct kept k = { .has_files = true, .data_fd = -1, .idx_fd = -1 };
 	int timed_out, failed, cut, file;
 	size_t reason, blob;
 	char text[256];

@@ -45,6 +45,7 @@ struct kept {
 		KEPT_JOURNAL,
 		KEPT_FILE
 	} where;
+	bool has_files; /* or may have */
 	struct buf mem[2];
 	uint64_t journal_at; /* of stdout's bytes; stderr's follow */
 	int data_fd, idx_fd;
