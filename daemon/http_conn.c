@@ -19,7 +19,6 @@
 
 #define SPARE_MAX 64	    /* requests kept for the next ones */
 #define SPARE_HEAD_MAX 4096 /* and what their buffers may keep */
-#define LINGER_BYTES (4 << 20)
 
 int64_t
 http_now_us(void)
@@ -138,7 +137,7 @@ linger(struct http_conn *c)
 	int fd = -1;
 
 	c->lingering = true;
-	c->since_ms = now_ms(c);
+	c->since_ms = c->sent_ms = now_ms(c);
 	free(c->stash);
 	c->stash = NULL;
 	c->stash_len = 0;
@@ -430,8 +429,8 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	else if (n < 0)
 		c->broken = true;
 	if (c->lingering) {
-		c->drained += n > 0 ? (uint32_t)n : 0;
-		if (n < 0 || c->drained > LINGER_BYTES)
+		c->sent_ms = now_ms(c);
+		if (n < 0)
 			http_conn_close(c);
 		return;
 	}
@@ -522,6 +521,12 @@ http_conn_check(struct http_conn *c, int64_t now)
 	size_t queued = uv_stream_get_write_queue_size(&c->u.stream);
 	struct http_req *r = c->r;
 
+	if (c->lingering) {
+		if (now - c->sent_ms > HTTP_LINGER_MS ||
+		    now - c->since_ms > HTTP_LINGER_MAX_MS)
+			http_conn_close(c);
+		return;
+	}
 	if (queued == 0 || c->written - queued != c->sent_seen) {
 		c->sent_seen = c->written - queued;
 		c->sent_ms = now;
@@ -529,10 +534,7 @@ http_conn_check(struct http_conn *c, int64_t now)
 		http_conn_close(c);
 		return;
 	}
-	if (c->lingering) {
-		if (now - c->since_ms > HTTP_LINGER_MS)
-			http_conn_close(c);
-	} else if (r == NULL) {
+	if (r == NULL) {
 		if (now - c->since_ms > conf->idle_timeout_ms)
 			http_conn_close(c);
 	} else if (r->over) {

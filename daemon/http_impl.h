@@ -19,7 +19,8 @@
 #define HTTP_PARAMS_MAX 64   /* of a query */
 #define HTTP_DRAIN_BELOW (256u << 10)
 #define HTTP_DROP_MAX (64u << 10) /* body of a route that wants none */
-#define HTTP_LINGER_MS 2000	  /* reading on after the last answer */
+#define HTTP_LINGER_MS 2000	  /* of silence after the last answer */
+#define HTTP_LINGER_MAX_MS 30000
 
 /* A span of the head; the byte after it may be overwritten by a NUL. */
 struct http_field {
@@ -94,10 +95,9 @@ struct http_conn {
 	char *stash;	    /* bytes read, not yet looked at */
 	size_t stash_len;
 	int64_t since_ms;   /* idle, the head or lingering since */
-	uint32_t drained;   /* bytes dropped while lingering */
 	uint64_t written;   /* bytes given to libuv, all in all */
 	uint64_t sent_seen; /* the kernel's share of them when last looked */
-	int64_t sent_ms;    /* when that changed */
+	int64_t sent_ms;    /* when that changed; lingering: the last read */
 	uid_t uid;
 	gid_t gid;
 	pid_t pid;
