@@ -95,28 +95,28 @@ errlog_escape(struct buf *b, const char *p, size_t n, bool quoted)
 }
 
 void
-errlog_add(struct errlog *l, const struct caller *c, const char *file,
-    const struct err *e, const char *cmd, size_t cmd_len)
+errlog_add(struct errlog *l, const struct errlog_what *w, const struct err *e)
 {
 	cleanup_buf struct buf line = BUF_INIT;
 	int64_t now = now_real_ms();
+	bool cut = w->cmd_len > COMMAND_SHOWN;
 	int r;
 
 	if (l == NULL)
 		return;
 	(void)buf_addf(&line, "%" PRId64 ".%03d pid=%d ", now / 1000,
-	    (int)(now % 1000), (int)c->pid);
-	errlog_escape(&line, file, strlen(file), false);
+	    (int)(now % 1000), (int)w->caller->pid);
+	errlog_escape(&line, w->file, strlen(w->file), false);
 	(void)buf_adds(&line, ": ");
 	errlog_escape(&line, e->text, strlen(e->text), false);
-	if (cmd != NULL) {
+	if (w->cmd != NULL) {
 		(void)buf_adds(&line, ": \"");
-		errlog_escape(&line, cmd,
-		    cmd_len > COMMAND_SHOWN ? COMMAND_SHOWN : cmd_len, true);
-		(void)buf_adds(&line, cmd_len > COMMAND_SHOWN ? "...\"" : "\"");
+		errlog_escape(
+		    &line, w->cmd, cut ? COMMAND_SHOWN : w->cmd_len, true);
+		(void)buf_adds(&line, cut ? "...\"" : "\"");
 	}
 	(void)buf_adds(&line, "\n");
-	r = ownlog_add(l->log, c->uid, line.data, line.len);
+	r = ownlog_add(l->log, w->caller->uid, line.data, line.len);
 	if (r < 0 && !l->failing)
 		log_warnx("errors: %s", strerror(-r));
 	l->failing = r < 0;

@@ -21,9 +21,17 @@ int errlog_open(const char *path, void (*grew)(void *arg), void *arg,
 /* NULL is fine. */
 void errlog_close(struct errlog *l);
 
-/* cmd may be NULL: no command is shown. l may be NULL: nothing is kept. */
-void errlog_add(struct errlog *l, const struct caller *c, const char *file,
-    const struct err *e, const char *cmd, size_t cmd_len);
+/* What failed. */
+struct errlog_what {
+	const struct caller *caller;
+	const char *file;
+	const char *cmd; /* NULL: none is shown */
+	size_t cmd_len;
+};
+
+/* l may be NULL: nothing is kept. */
+void errlog_add(
+    struct errlog *l, const struct errlog_what *w, const struct err *e);
 
 ssize_t errlog_read(
     struct errlog *l, const struct caller *c, uint64_t off, void *p, size_t n);

@@ -19,7 +19,7 @@ struct event {
 	char id[RT_ID_MAX];
 	char owner[SB_IDENTITY_MAX];
 	uid_t uid;
-	char *line; /* as in /sbx/events, with its newline */
+	char *line;   /* as in /sbx/events, with its newline */
 	json_t *wire; /* Event object for HTTP, or NULL: not a wire event */
 };
 
@@ -40,8 +40,8 @@ void events_unsubscribe(struct front *f, struct subscriber *s);
 const struct event *event_after(struct front *f, uint64_t after);
 uint64_t event_last(struct front *f);
 /* The file as this caller sees it; NULL caller or all: all of it. */
-ssize_t events_read(struct front *f, const struct caller *c, uint64_t off,
-    void *p, size_t n);
+ssize_t events_read(
+    struct front *f, const struct caller *c, uint64_t off, void *p, size_t n);
 uint64_t events_size(struct front *f, const struct caller *c);
 /* Real time of its last change. */
 int64_t events_mtime_ms(struct front *f);

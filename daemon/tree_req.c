@@ -186,10 +186,13 @@ void
 treq_fail(struct treq *r, const struct err *e)
 {
 	cleanup_buf struct buf shown = BUF_INIT;
+	struct errlog_what what = { .caller = &r->caller,
+		.cmd = r->cmd.len != 0 ? r->cmd.data : NULL,
+		.cmd_len = r->cmd.len };
 
 	treq_shown(r, &shown);
-	errlog_add(r->t->errors, &r->caller, buf_str(&shown), e,
-	    r->cmd.len != 0 ? r->cmd.data : NULL, r->cmd.len);
+	what.file = buf_str(&shown);
+	errlog_add(r->t->errors, &what, e);
 	reply_error(r, -e->code, e->text);
 }
 

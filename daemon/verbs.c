@@ -181,6 +181,18 @@ run_line(struct verbs *v)
 }
 
 static void
+fail_line(struct verbs *v)
+{
+	struct errlog_what what = { .caller = &v->caller,
+		.file = v->shown,
+		.cmd = v->text + v->pos,
+		.cmd_len = v->line_len };
+
+	errlog_add(v->errors, &what, &v->e);
+	finish(v, v->e.code);
+}
+
+static void
 go_on(struct verbs *v)
 {
 	const char *nl;
@@ -196,9 +208,7 @@ go_on(struct verbs *v)
 		if (r == LINE_WAITS)
 			return;
 		if (r < 0) {
-			errlog_add(v->errors, &v->caller, v->shown, &v->e,
-			    v->text + v->pos, v->line_len);
-			finish(v, v->e.code);
+			fail_line(v);
 			return;
 		}
 		v->pos += v->line_len + (nl != NULL);
@@ -213,9 +223,7 @@ finish_line(struct verbs *v, int r)
 	if (r == LINE_WAITS)
 		return;
 	if (r < 0) {
-		errlog_add(v->errors, &v->caller, v->shown, &v->e,
-		    v->text + v->pos, v->line_len);
-		finish(v, v->e.code);
+		fail_line(v);
 		return;
 	}
 	v->pos += v->line_len;

@@ -224,6 +224,11 @@ START_TEST(errors_have_pid_file_sentence_and_command)
 {
 	cleanup_free char *path = xasprintf("%s/errors", fix.dir);
 	struct caller c = user;
+	struct errlog_what what = { .caller = &c,
+		.file = "web/ctl",
+		.cmd = "frob \"1\"\n",
+		.cmd_len = 9 };
+	struct errlog_what bare = { .caller = &root, .file = "ctl" };
 	struct errlog *l = NULL;
 	char p[1024] = "";
 	struct err e;
@@ -232,8 +237,8 @@ START_TEST(errors_have_pid_file_sentence_and_command)
 	ck_assert_int_eq(errlog_open(path, NULL, NULL, &l, &e), 0);
 	c.pid = 4711;
 	err_setx(&e, EINVAL, "unknown word frob: known are\nx");
-	errlog_add(l, &c, "web/ctl", &e, "frob \"1\"\n", 9);
-	errlog_add(l, &root, "ctl", &e, NULL, 0);
+	errlog_add(l, &what, &e);
+	errlog_add(l, &bare, &e);
 	ck_assert_int_gt(errlog_read(l, &user, 0, p, sizeof(p) - 1), 0);
 	ck_assert_int_eq(sscanf(p,
 			     "%*f pid=4711 web/ctl: unknown word frob: "
@@ -243,7 +248,7 @@ START_TEST(errors_have_pid_file_sentence_and_command)
 	ck_assert_int_gt(n, 0);
 	ck_assert_ptr_eq(strchr(p, '\n') + 1, p + strlen(p));
 	ck_assert_uint_gt(errlog_size(l, &root), strlen(p));
-	errlog_add(NULL, &root, "ctl", &e, NULL, 0);
+	errlog_add(NULL, &bare, &e);
 	errlog_close(l);
 }
 END_TEST

@@ -78,16 +78,21 @@ ok(struct caller *c, const char *file, struct sandbox *sb, const char *text)
 	ck_assert_str_eq(last_error(), "");
 }
 
+struct bad {
+	const char *line, *words;
+	int error;
+};
+
 /* Fails with the error, whose sentence holds the words. */
 static void
-no(struct caller *c, const char *file, struct sandbox *sb, const char *text,
-    int error, const char *words)
+no(struct caller *c, const char *file, struct sandbox *sb,
+    const struct bad *bad)
 {
-	struct answer a = put(c, file, sb, text);
+	struct answer a = put(c, file, sb, bad->line);
 
-	ck_assert_msg(a.error == error, "%s: %d", text, a.error);
-	ck_assert_msg(
-	    strstr(last_error(), words) != NULL, "%s: %s", text, last_error());
+	ck_assert_msg(a.error == bad->error, "%s: %d", bad->line, a.error);
+	ck_assert_msg(strstr(last_error(), bad->words) != NULL, "%s: %s",
+	    bad->line, last_error());
 }
 
 START_TEST(settings_are_set)
@@ -129,10 +134,7 @@ END_TEST
 START_TEST(each_wrong_word_is_named)
 {
 	struct sandbox *sb = fix_sandbox("web", 1000);
-	static const struct {
-		const char *line, *words;
-		int error;
-	} bad[] = {
+	static const struct bad bad[] = {
 		{ "memory", "usage: memory BYTES", EINVAL },
 		{ "memory 12x", "memory 12x: expected a size", EINVAL },
 		{ "memory -1", "memory -1: expected a size", EINVAL },
@@ -160,16 +162,13 @@ START_TEST(each_wrong_word_is_named)
 	size_t i;
 
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		no(&user, "ctl", sb, bad[i].line, bad[i].error, bad[i].words);
+		no(&user, "ctl", sb, &bad[i]);
 }
 END_TEST
 
 START_TEST(create_names_what_it_does_not_know)
 {
-	static const struct {
-		const char *line, *words;
-		int error;
-	} bad[] = {
+	static const struct bad bad[] = {
 		{ "create a b", "b: expected key=value", EINVAL },
 		{ "create a colour=red",
 		    "unknown key colour: known are profile template", EINVAL },
@@ -199,8 +198,9 @@ START_TEST(create_names_what_it_does_not_know)
 	fix_sandbox("web", 1000);
 	fix_sandbox("theirs", 1001);
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		no(&user, "ctl", NULL, bad[i].line, bad[i].error, bad[i].words);
-	no(&root, "ctl", NULL, "flush nope", ENOENT, "no profile nope");
+		no(&user, "ctl", NULL, &bad[i]);
+	no(&root, "ctl", NULL,
+	    &(struct bad){ "flush nope", "no profile nope", ENOENT });
 }
 END_TEST
 
@@ -216,8 +216,9 @@ START_TEST(env_lines)
 	a = put(&root, "env", sb, "D=1\n1x=2\n");
 	ck_assert_uint_eq(a.done, 4);
 	ck_assert_ptr_nonnull(strstr(last_error(), "1x: not the name"));
-	no(&root, "env", sb, "A\xff=1", EINVAL, "not the name");
-	no(&root, "env", sb, "A=\xff", EINVAL, "not UTF-8");
+	no(&root, "env", sb,
+	    &(struct bad){ "A\xff=1", "not the name", EINVAL });
+	no(&root, "env", sb, &(struct bad){ "A=\xff", "not UTF-8", EINVAL });
 }
 END_TEST
 
@@ -225,16 +226,24 @@ START_TEST(ports_and_pool)
 {
 	struct sandbox *sb = fix_sandbox("web", 0);
 
-	no(&root, "ports", sb, "expose x", EINVAL, "expected a port");
-	no(&root, "ports", sb, "expose 80", EOPNOTSUPP, "not there yet");
-	no(&root, "ports", sb, "open 80", EINVAL, "known are expose close");
+	no(&root, "ports", sb,
+	    &(struct bad){ "expose x", "expected a port", EINVAL });
+	no(&root, "ports", sb,
+	    &(struct bad){ "expose 80", "not there yet", EOPNOTSUPP });
+	no(&root, "ports", sb,
+	    &(struct bad){ "open 80", "known are expose close", EINVAL });
 	ok(&root, "ports", sb, "# listen 80\n");
-	no(&root, "pool", NULL, "nope 1", ENOENT, "no profile nope");
-	no(&root, "pool", NULL, "default", EINVAL, "usage: PROFILE WANT");
-	no(&root, "pool", NULL, "default x", EINVAL, "x: expected how many");
-	no(&root, "pool", NULL, "default 1 size=2", EINVAL,
-	    "unknown key size: known are min max");
-	no(&root, "pool", NULL, "default 999999", EINVAL, "pool.max_warm");
+	no(&root, "pool", NULL,
+	    &(struct bad){ "nope 1", "no profile nope", ENOENT });
+	no(&root, "pool", NULL,
+	    &(struct bad){ "default", "usage: PROFILE WANT", EINVAL });
+	no(&root, "pool", NULL,
+	    &(struct bad){ "default x", "x: expected how many", EINVAL });
+	no(&root, "pool", NULL,
+	    &(struct bad){ "default 1 size=2",
+		"unknown key size: known are min max", EINVAL });
+	no(&root, "pool", NULL,
+	    &(struct bad){ "default 999999", "pool.max_warm", EINVAL });
 	ok(&root, "pool", NULL, "default 0 min=0 ready=3 hits=1 misses=0\n");
 }
 END_TEST
@@ -246,7 +255,7 @@ START_TEST(a_line_has_a_maximum)
 
 	memset(text, 'x', VERBS_LINE_MAX + 1);
 	text[VERBS_LINE_MAX + 1] = '\0';
-	no(&root, "ctl", sb, text, E2BIG, "at most 65536");
+	no(&root, "ctl", sb, &(struct bad){ text, "at most 65536", E2BIG });
 }
 END_TEST
 
