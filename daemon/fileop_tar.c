@@ -507,11 +507,9 @@ fileop_tar(struct fileop *op)
 	op->own_free = tar_free;
 	buf_limit(&t->path, PATH_BYTES_MAX);
 	t->a = archive_write_new();
-	/* Names are bytes: in headers they are not taken for any charset. */
+	/* GNU's, not pax: names are bytes there, of no charset at all. */
 	if (t->a == NULL ||
-	    archive_write_set_format_pax_restricted(t->a) != ARCHIVE_OK ||
-	    archive_write_set_options(t->a, "hdrcharset=BINARY") !=
-		ARCHIVE_OK ||
+	    archive_write_set_format_gnutar(t->a) != ARCHIVE_OK ||
 	    archive_write_set_bytes_per_block(t->a, 0) != ARCHIVE_OK ||
 	    archive_write_open(t->a, op, NULL, on_bytes, NULL) != ARCHIVE_OK) {
 		fileop_fail(op, EIO, "the archive cannot be written");
