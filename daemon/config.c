@@ -418,8 +418,9 @@ check_images(const struct loader *l, struct err *e)
 
 	TAILQ_FOREACH (im, &l->c->images, link)
 		if (im->rt.path == NULL && strcmp(im->rt.kind, "host") != 0)
-			return err_setx(e, EINVAL, "images.%s.path is required",
-			    im->rt.name);
+			return err_setx(e, EINVAL,
+			    "line %d: images.%s.path is required",
+			    where_is(l, im)->line, im->rt.name);
 	return 0;
 }
 

@@ -55,8 +55,8 @@ set_path(const struct field *f, const char *text, struct err *e)
 	if (*text == '\0')
 		return err_setx(e, EINVAL, "%s is required", f->name);
 	if (*text != '/' || text[1] == '\0')
-		return err_setx(e, EINVAL, "%s: %s: expected an absolute path",
-		    f->name, text);
+		return err_setx(e, EINVAL, "%s: %s: %s", f->name, text,
+		    *text != '/' ? "expected an absolute path" : "must not be");
 	return set_string(f, text, e);
 }
 

@@ -25,7 +25,10 @@ struct buf {
 	size_t max;
 };
 
-#define BUF_INIT { 0 }
+#define BUF_INIT  \
+	{         \
+		0 \
+	}
 
 /* Sets the maximum length. */
 void buf_limit(struct buf *b, size_t max);

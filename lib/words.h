@@ -17,7 +17,7 @@
 struct words {
 	size_t n;
 	char *w[WORDS_MAX + 1]; /* NULL after the last; all point into text */
-	char *text;             /* owned */
+	char *text;		/* owned */
 };
 
 /* Splits len bytes of line. A NUL byte or an open quote is EINVAL. */
