@@ -7,15 +7,27 @@
 #include "daemon/verbs_impl.h"
 #include "lib/mem.h"
 
+/* A row of the store each, some 30 us. */
+#define LINES_A_TURN 64
+
 static const struct line_file line_files[] = {
 	{ .name = "ctl", .root = true, .verbs = verbs_top },
 	{ .name = "pool", .root = true, .line = verbs_pool_line },
 	{ .name = "ctl", .verbs = verbs_box },
-	{ .name = "env", .line = verbs_env_line },
+	{ .name = "env", .text = verbs_env_text },
 	{ .name = "ports", .verbs = verbs_ports },
 };
 
 /*** Waiting ***/
+
+static void
+start_timer(struct verbs *v, int64_t ms, uv_timer_cb fn)
+{
+	v->timer = xcalloc(1, sizeof(*v->timer));
+	(void)uv_timer_init(v->f->loop, v->timer);
+	v->timer->data = v;
+	(void)uv_timer_start(v->timer, fn, (uint64_t)ms, 0);
+}
 
 static void
 stop_timer(struct verbs *v)
@@ -103,10 +115,7 @@ verbs_wait(struct verbs *v, struct sandbox *sb, int64_t ms,
 	if (v->settled)
 		return after_wait(v);
 	v->wait_ms = ms;
-	v->timer = xcalloc(1, sizeof(*v->timer));
-	(void)uv_timer_init(v->f->loop, v->timer);
-	v->timer->data = v;
-	(void)uv_timer_start(v->timer, on_timeout, (uint64_t)ms, 0);
+	start_timer(v, ms, on_timeout);
 	return LINE_WAITS;
 }
 
@@ -164,17 +173,39 @@ verbs_run(struct verbs *v, const struct verb *table, struct sandbox *sb,
 	return row->run(v, sb, &w);
 }
 
+bool
+verbs_next_line(struct verbs *v)
+{
+	const char *p = v->text + v->pos, *nl;
+
+	if (v->pos == v->len)
+		return false;
+	nl = memchr(p, '\n', v->len - v->pos);
+	v->line_len = nl != NULL ? (size_t)(nl - p) : v->len - v->pos;
+	return true;
+}
+
+void
+verbs_pass_line(struct verbs *v)
+{
+	v->pos += v->line_len;
+	if (v->pos < v->len)
+		v->pos++;
+}
+
 static int
 run_line(struct verbs *v)
 {
 	const char *p = v->text + v->pos;
 	struct sandbox *sb = NULL;
 
+	if (!v->file->root && (sb = sandbox_by_id(v->f, v->id)) == NULL)
+		return err_setx(&v->e, ESTALE, "the sandbox was destroyed");
+	if (v->file->text != NULL)
+		return v->file->text(v, sb);
 	if (v->line_len > VERBS_LINE_MAX)
 		return err_setx(&v->e, E2BIG, "a line of %zu bytes: at most %u",
 		    v->line_len, VERBS_LINE_MAX);
-	if (!v->file->root && (sb = sandbox_by_id(v->f, v->id)) == NULL)
-		return err_setx(&v->e, ESTALE, "the sandbox was destroyed");
 	if (v->file->verbs != NULL)
 		return verbs_run(v, v->file->verbs, sb, p, v->line_len);
 	return v->file->line(v, sb, p, v->line_len);
@@ -192,16 +223,28 @@ fail_line(struct verbs *v)
 	finish(v, v->e.code);
 }
 
+static void go_on(struct verbs *v);
+
+static void
+on_turn(uv_timer_t *t)
+{
+	struct verbs *v = t->data;
+
+	stop_timer(v);
+	go_on(v);
+}
+
+/* Others get their turn after every so many lines. */
 static void
 go_on(struct verbs *v)
 {
-	const char *nl;
-	int r;
+	int r, lines;
 
-	while (v->pos < v->len) {
-		nl = memchr(v->text + v->pos, '\n', v->len - v->pos);
-		v->line_len = nl != NULL ? (size_t)(nl - v->text) - v->pos
-					 : v->len - v->pos;
+	for (lines = 0; verbs_next_line(v); lines++) {
+		if (lines == LINES_A_TURN) {
+			start_timer(v, 0, on_turn);
+			return;
+		}
 		v->in_line = true;
 		r = run_line(v);
 		v->in_line = false;
@@ -211,7 +254,7 @@ go_on(struct verbs *v)
 			fail_line(v);
 			return;
 		}
-		v->pos += v->line_len + (nl != NULL);
+		verbs_pass_line(v);
 	}
 	finish(v, 0);
 }
@@ -226,9 +269,7 @@ finish_line(struct verbs *v, int r)
 		fail_line(v);
 		return;
 	}
-	v->pos += v->line_len;
-	if (v->pos < v->len)
-		v->pos++;
+	verbs_pass_line(v);
 	go_on(v);
 }
 

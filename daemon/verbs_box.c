@@ -1,6 +1,7 @@
 /*
  * verbs_box.c - lines of a sandbox's ctl, env and ports.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -309,20 +310,92 @@ const struct verb verbs_box[] = {
 
 /*** env ***/
 
-int
-verbs_env_line(struct verbs *v, struct sandbox *sb, const char *p, size_t n)
+static int
+check_variable(const char *name, struct err *e)
 {
-	cleanup_free char *line = NULL;
-	char *value;
+	const char *p = name;
 
-	if (n == 0 || *p == '#')
+	if (*p != '\0' && !isdigit((unsigned char)*p))
+		while (isalnum((unsigned char)*p) || *p == '_')
+			p++;
+	if (p != name && *p == '\0')
 		return 0;
-	if (memchr(p, '\0', n) != NULL)
+	return err_setx(e, EINVAL, "%.64s: not the name of a variable", name);
+}
+
+static size_t
+env_size(const char *name, const json_t *value)
+{
+	return value != NULL ? strlen(name) + json_string_length(value) + 2 : 0;
+}
+
+/* One line into env, whose size is *bytes. */
+static int
+env_line(struct verbs *v, json_t *env, size_t *bytes)
+{
+	cleanup_free char *name = xstrndup(v->text + v->pos, v->line_len);
+	size_t before, now;
+	char *value;
+	json_t *new;
+
+	if (*name == '\0' || *name == '#')
+		return 0;
+	if (strlen(name) != v->line_len)
 		return err_setx(&v->e, EINVAL, "a NUL byte in the line");
-	line = xstrndup(p, n);
-	if ((value = strchr(line, '=')) != NULL)
+	if ((value = strchr(name, '=')) != NULL)
 		*value++ = '\0';
-	return sandbox_set_env(sb, line, value, &v->e);
+	if (check_variable(name, &v->e) < 0)
+		return -1;
+	before = env_size(name, json_object_get(env, name));
+	if (value == NULL) {
+		*bytes -= before;
+		(void)json_object_del(env, name);
+		return 0;
+	}
+	if ((new = json_string(value)) == NULL)
+		return err_setx(
+		    &v->e, EINVAL, "%.64s: the value is not UTF-8", name);
+	now = env_size(name, new);
+	if (*bytes - before + now > SB_ENV_BYTES_MAX ||
+	    v->line_len > 128u << 10) {
+		json_decref(new);
+		return err_setx(&v->e, E2BIG,
+		    "%.64s: the environment is at most %d bytes, a variable "
+		    "128 KiB",
+		    name, SB_ENV_BYTES_MAX);
+	}
+	*bytes += now - before;
+	(void)json_object_set_new(env, name, new);
+	return 0;
+}
+
+/* All lines into a copy, which then is the environment: one row, one message
+ * to the agent, however many lines there are. */
+int
+verbs_env_text(struct verbs *v, struct sandbox *sb)
+{
+	json_t *env = json_copy(sb->env), *value;
+	struct err failed;
+	const char *name;
+	size_t bytes = 0;
+	int r = 0;
+
+	json_object_foreach (env, name, value)
+		bytes += env_size(name, value);
+	while (verbs_next_line(v) && (r = env_line(v, env, &bytes)) == 0)
+		verbs_pass_line(v);
+	failed = v->e;
+	if (!json_equal(env, sb->env) &&
+	    sandbox_replace_env(sb, env, &v->e) < 0) {
+		v->pos = 0;
+		r = -1;
+	} else if (r < 0) {
+		v->e = failed;
+	} else {
+		v->line_len = 0;
+	}
+	json_decref(env);
+	return r;
 }
 
 /*** ports ***/

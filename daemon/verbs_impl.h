@@ -47,19 +47,26 @@ struct verb {
 	const char *usage; /* of them */
 };
 
+/* One of these: a table of first words, a function for each line, one for the
+ * whole text, which moves pos over the lines that it has done. */
 struct line_file {
 	const char *name;
-	bool root;		  /* of the root, not of a sandbox */
-	const struct verb *verbs; /* or: */
+	bool root; /* of the root, not of a sandbox */
+	const struct verb *verbs;
 	int (*line)(
 	    struct verbs *v, struct sandbox *sb, const char *p, size_t n);
+	int (*text)(struct verbs *v, struct sandbox *sb);
 };
 
 extern const struct verb verbs_top[], verbs_box[], verbs_ports[];
 int verbs_pool_line(
     struct verbs *v, struct sandbox *sb, const char *p, size_t n);
-int verbs_env_line(
-    struct verbs *v, struct sandbox *sb, const char *p, size_t n);
+int verbs_env_text(struct verbs *v, struct sandbox *sb);
+
+/* The line at pos: sets line_len. False at the end. */
+bool verbs_next_line(struct verbs *v);
+/* Over it, and its newline. */
+void verbs_pass_line(struct verbs *v);
 
 /* Waits until sb is settled, at most ms; then (may be NULL) goes on. */
 int verbs_wait(struct verbs *v, struct sandbox *sb, int64_t ms,

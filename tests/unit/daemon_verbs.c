@@ -222,6 +222,51 @@ START_TEST(env_lines)
 }
 END_TEST
 
+START_TEST(many_env_lines_are_one_change)
+{
+	struct sandbox *sb = fix_sandbox("web", 0);
+	cleanup_buf struct buf b = BUF_INIT;
+	struct answer a;
+	int i;
+
+	for (i = 0; i < 30000; i++)
+		ck_assert_int_eq(buf_addf(&b, "V%05d=1\n", i), 0);
+	a = put(&root, "env", sb, b.data);
+	ck_assert_int_eq(a.error, E2BIG);
+	ck_assert_uint_eq(json_object_size(sb->env), SB_ENV_BYTES_MAX / 9);
+	ck_assert_uint_eq(a.done, SB_ENV_BYTES_MAX / 9 * 9);
+}
+END_TEST
+
+START_TEST(many_lines_let_others_have_their_turn)
+{
+	struct sandbox *sb = fix_sandbox("web", 0);
+	cleanup_buf struct buf b = BUF_INIT;
+	struct answer a = { 0 };
+	struct verbs_req q = { .f = &fix.f,
+		.caller = &root,
+		.file = "ctl",
+		.sb = sb,
+		.shown = "web/ctl" };
+	int i;
+
+	for (i = 1; i <= 200; i++)
+		ck_assert_int_eq(buf_addf(&b, "idle %d\n", i), 0);
+	q.text = b.data;
+	q.len = b.len;
+	ck_assert_ptr_nonnull(verbs_write(&q, answered, &a));
+	ck_assert_int_eq(a.calls, 0);
+	for (i = 0; i < 20 && a.calls == 0; i++)
+		(void)uv_run(&fix.loop, UV_RUN_NOWAIT);
+	ck_assert_int_eq(a.calls, 1);
+	ck_assert_int_eq(a.error, 0);
+	ck_assert_uint_eq(a.done, b.len);
+	ck_assert_int_eq(sb->idle_s, 200);
+	verbs_free(verbs_write(&q, answered, &a)); /* the server ends */
+	ck_assert_int_eq(a.calls, 1);
+}
+END_TEST
+
 START_TEST(ports_and_pool)
 {
 	struct sandbox *sb = fix_sandbox("web", 0);
@@ -318,7 +363,9 @@ main(void)
 {
 	const TTest *const tests[] = { settings_are_set,
 		the_first_bad_line_ends_it, each_wrong_word_is_named,
-		create_names_what_it_does_not_know, env_lines, ports_and_pool,
+		create_names_what_it_does_not_know, env_lines,
+		many_env_lines_are_one_change,
+		many_lines_let_others_have_their_turn, ports_and_pool,
 		a_line_has_a_maximum, signals_by_name_and_number,
 		a_wait_is_cancelled };
 
