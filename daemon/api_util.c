@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,7 +47,8 @@ named_caller(struct http_req *r, const char *name, struct caller *c)
 		    "X-Sandbox-Identity: only root may speak for another");
 		return false;
 	}
-	if (!identity_ok(name)) {
+	if (!identity_ok(name) ||
+	    http_header_count(r, "x-sandbox-identity") > 1) {
 		http_error(r, 400, "X-Sandbox-Identity: not a name");
 		return false;
 	}
@@ -71,12 +73,30 @@ named_caller(struct http_req *r, const char *name, struct caller *c)
 	return true;
 }
 
+/* A page of another site may make a browser on this machine send us a
+ * request, of which Origin tells. */
+static bool
+other_site(const struct http_req *r)
+{
+	const char *origin = http_header(r, "origin");
+	const char *host = http_header(r, "host");
+	const char *of = origin != NULL ? strstr(origin, "://") : NULL;
+
+	if (origin == NULL || http_is_unix(r))
+		return false;
+	return of == NULL || host == NULL || strcasecmp(of + 3, host) != 0;
+}
+
 bool
 api_caller(struct http_req *r, struct caller *ret)
 {
 	const char *name = http_header(r, "x-sandbox-identity");
 	struct caller c = { .all = !http_is_unix(r), .identity = "-" };
 
+	if (other_site(r)) {
+		http_error(r, 403, "cross-origin request blocked");
+		return false;
+	}
 	http_peer(r, &c.uid, &c.gid, &c.pid);
 	if (http_is_unix(r)) {
 		c.all = c.uid == 0;

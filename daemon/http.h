@@ -67,8 +67,9 @@ const char *http_var(const struct http_req *r, size_t n);
 const char *http_query(struct http_req *r, const char *key);
 /* The next one of that name; *at begins as 0. */
 const char *http_query_next(struct http_req *r, const char *key, size_t *at);
-/* A header's value, name in lower case, or NULL. */
+/* A header's value, name in lower case, or NULL. Of several the last. */
 const char *http_header(const struct http_req *r, const char *name);
+size_t http_header_count(const struct http_req *r, const char *name);
 const void *http_body_data(const struct http_req *r, size_t *ret_len);
 bool http_is_unix(const struct http_req *r);
 /* SO_PEERCRED of a Unix connection; uid (uid_t)-1 over TCP. */

@@ -176,7 +176,7 @@ cut_fields(struct http_req *r)
 	h[r->target + r->target_len] = '\0';
 }
 
-/* The only field of that name: NULL none; *ret_n how many there are. */
+/* The last field of that name: NULL none; *ret_n how many there are. */
 static const char *
 single(const struct http_req *r, const char *name, size_t *ret_n)
 {
@@ -428,6 +428,15 @@ http_header(const struct http_req *r, const char *name)
 	size_t n;
 
 	return single(r, name, &n);
+}
+
+size_t
+http_header_count(const struct http_req *r, const char *name)
+{
+	size_t n;
+
+	(void)single(r, name, &n);
+	return n;
 }
 
 static void

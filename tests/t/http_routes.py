@@ -588,6 +588,14 @@ def callers():
             'X-Sandbox-Identity': value}), status)
     want('uid: over TCP', ask('GET', '/sandboxes', headers=speak, tcp=True),
          400, 'uid:')
+    two = {'X-Sandbox-Identity': 'alice', 'x-sandbox-identity': 'bob'}
+    want('two identities', ask('GET', '/sandboxes', headers=two), 400)
+    for origin, status in (('http://evil', 403), ('null', 403),
+                           ('http://x', 200), ('https://X', 200)):
+        want(f'a page of {origin}', ask('GET', '/sandboxes', tcp=True,
+                                        headers={'Origin': origin}), status)
+    want('a page over Unix', ask('GET', '/sandboxes', headers={
+        'Origin': 'http://evil'}), 200)
     alice = {'X-Sandbox-Identity': 'alice', 'X-Sandbox-Max-Concurrent': '1',
              'X-Sandbox-Max-TTL': '7'}
     got = want('alice over TCP', ask('POST', '/sandboxes', {'ttl': 50},
