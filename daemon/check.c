@@ -59,18 +59,6 @@ report_fatal(struct report *r, const char *fmt, ...)
 /*** What is installed ***/
 
 static void
-check_user(struct report *r)
-{
-	if (geteuid() == 0)
-		report_ok(r, "started by root");
-	else
-		report_cost(r,
-		    "started by uid %u: all of it runs as that user, with the "
-		    "limits that were delegated to it",
-		    (unsigned)geteuid());
-}
-
-static void
 check_accounts(struct report *r)
 {
 	struct front_ids ids;
@@ -117,10 +105,8 @@ check_agent(struct report *r)
 	int how;
 
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0 || fstat(fd, &st) < 0) {
-		report_fatal(r,
-		    "agent %s: %s: no sandbox starts without it (make "
-		    "install, or server.agent)",
-		    path, strerror(errno));
+		if (geteuid() != 0) /* to root the runtime has said it */
+			report_fatal(r, "agent %s: %s", path, strerror(errno));
 		return;
 	}
 	if ((how = is_static(fd)) < 0)
@@ -174,6 +160,15 @@ check_dirs(struct report *r)
 	check_dir(r, "run_dir", r->cfg->run_dir);
 }
 
+/* "object: no", "object: no (why): cost", "object: none: cost". */
+static bool
+is_missing(const char *line)
+{
+	const char *p = strchrnul(line, ':');
+
+	return strncmp(p, ": no", 4) == 0 && strchr("\n :en", p[4]) != NULL;
+}
+
 static void
 check_runtime(struct report *r)
 {
@@ -194,13 +189,11 @@ check_runtime(struct report *r)
 
 	for (p = buf_str(&text); *p != '\0'; p = *end != '\0' ? end + 1 : end) {
 		end = strchrnul(p, '\n');
-		fprintf(r->to, "      %s: %.*s\n", runtime_native.name,
-		    (int)(end - p), p);
+		(is_missing(p) ? report_cost : report_ok)(
+		    r, "%s: %.*s", runtime_native.name, (int)(end - p), p);
 	}
 	if (ret < 0)
-		report_fatal(r, "runtime %s: %s", runtime_native.name, e.text);
-	else
-		report_ok(r, "runtime %s", runtime_native.name);
+		report_fatal(r, "%s: %s", runtime_native.name, e.text);
 }
 
 /*** What the configuration would do ***/
@@ -309,9 +302,8 @@ say_config(struct report *r)
 int
 check_print(const struct config *cfg, FILE *to)
 {
-	static void (*const checks[])(struct report *) = { check_user,
-		check_kernel, check_namespaces, check_cgroups, check_overlay,
-		check_idmap, check_fuse, check_nftables, check_runtime,
+	static void (*const checks[])(struct report *) = { check_runtime,
+		check_namespaces, check_idmap, check_fuse, check_nftables,
 		check_accounts, check_agent, check_dirs, say_config };
 	struct report r = { .cfg = cfg, .to = to };
 	size_t i;

@@ -20,7 +20,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,44 +31,6 @@
 #define FUSE_PASSTHROUGH_MINOR 40
 #define FUSE_EPOCH_MINOR 44
 #define ANSWER_MS 2000
-
-/*** Version ***/
-
-void
-check_kernel(struct report *r)
-{
-	static const struct {
-		unsigned major, minor;
-		bool fatal;
-		const char *cost;
-	} needs[] = {
-		{ 5, 12, true, "no mount_setattr: no sandbox can start" },
-		{ 5, 14, false, "no cgroup.kill: a stop takes longer" },
-		{ 5, 19, false,
-		    "no idmapped layers under an overlay: all sandboxes share "
-		    "a range of ids" },
-		{ 6, 9, false, "no passthrough: fs/ is slower" },
-	};
-	unsigned major = 0, minor = 0;
-	struct utsname u;
-	size_t i, missing = 0;
-
-	if (uname(&u) < 0 || sscanf(u.release, "%u.%u", &major, &minor) != 2) {
-		report_cost(r, "kernel: its version is not known");
-		return;
-	}
-	for (i = 0; i < COUNT(needs); i++) {
-		if (major > needs[i].major ||
-		    (major == needs[i].major && minor >= needs[i].minor))
-			continue;
-		missing++;
-		(needs[i].fatal ? report_fatal : report_cost)(r,
-		    "kernel %s is older than %u.%u: %s", u.release,
-		    needs[i].major, needs[i].minor, needs[i].cost);
-	}
-	if (missing == 0)
-		report_ok(r, "kernel %s", u.release);
-}
 
 /*** FUSE ***/
 
@@ -194,49 +155,23 @@ end_child(pid_t pid, int hold)
 	errno = saved;
 }
 
+/* That they are in the kernel says the runtime; that nothing forbids one is
+ * seen by making one. */
 void
 check_namespaces(struct report *r)
 {
-	static const char *const names[] = { "user", "mnt", "pid", "net", "ipc",
-		"uts", "cgroup" };
-	char path[64];
 	int hold = -1;
-	size_t i;
-	pid_t pid;
+	pid_t pid = userns_child(&hold);
 
-	for (i = 0; i < COUNT(names); i++) {
-		snprintf(path, sizeof(path), "/proc/self/ns/%s", names[i]);
-		if (access(path, F_OK) < 0) {
-			report_fatal(r,
-			    "no %s namespaces in this kernel: no sandbox can "
-			    "start",
-			    names[i]);
-			return;
-		}
-	}
-	pid = userns_child(&hold);
 	if (pid < 0 || errno != 0)
 		report_fatal(r,
 		    "user namespaces: %s: no sandbox can start (see "
 		    "/proc/sys/user/max_user_namespaces)",
 		    strerror(errno));
 	else
-		report_ok(r, "namespaces");
+		report_ok(r, "user namespaces");
 	if (pid > 0)
 		end_child(pid, hold);
-}
-
-void
-check_overlay(struct report *r)
-{
-	cleanup_fd int fs = fs_open("overlay");
-
-	if (fs >= 0 || (errno == EPERM && geteuid() != 0))
-		report_ok(r, "overlay");
-	else
-		report_fatal(r,
-		    "overlay: %s: no root file system can be put together",
-		    strerror(errno));
 }
 
 /* The first directory on the way up that is there. */
@@ -258,13 +193,18 @@ idmap(const char *dir, pid_t pid)
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP };
 	cleanup_fd int ns = -1, tree = -1;
 	char path[64];
+	int err;
 
 	snprintf(path, sizeof(path), "/proc/%ld/uid_map", (long)pid);
-	if (fd_write_at(AT_FDCWD, path, "0 65536 65536") < 0)
+	if ((err = fd_write_at(AT_FDCWD, path, "0 65536 65536")) < 0) {
+		errno = -err;
 		return -1;
+	}
 	snprintf(path, sizeof(path), "/proc/%ld/gid_map", (long)pid);
-	if (fd_write_at(AT_FDCWD, path, "0 65536 65536") < 0)
+	if ((err = fd_write_at(AT_FDCWD, path, "0 65536 65536")) < 0) {
+		errno = -err;
 		return -1;
+	}
 	snprintf(path, sizeof(path), "/proc/%ld/ns/user", (long)pid);
 	ns = open(path, O_RDONLY | O_CLOEXEC);
 	tree = (int)syscall(
@@ -276,90 +216,42 @@ idmap(const char *dir, pid_t pid)
 	    SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr));
 }
 
-void
-check_idmap(struct report *r)
+static void
+check_idmap_at(struct report *r, const char *path, const char *image)
 {
-	cleanup_free char *dir = existing(r->cfg->data_dir);
-	int hold = -1, err;
-	pid_t pid;
+	cleanup_free char *dir = existing(path);
+	int hold = -1;
+	pid_t pid = userns_child(&hold);
 
-	if (geteuid() != 0)
-		return;
-	if ((pid = userns_child(&hold)) < 0 || errno != 0)
-		err = errno; /* said by check_namespaces */
-	else if ((err = idmap(dir, pid)) == 0)
+	if (pid < 0 || errno != 0)
+		; /* said by check_namespaces */
+	else if (idmap(dir, pid) == 0)
 		report_ok(r, "idmapped mounts at %s", dir);
-	else
+	else if (image != NULL)
 		report_cost(r,
-		    "idmapped mounts at %s: %s: all sandboxes share one range "
-		    "of ids",
+		    "idmapped mounts at %s: %s: image %s cannot be used from "
+		    "there",
+		    dir, strerror(errno), image);
+	else
+		report_fatal(r,
+		    "idmapped mounts at %s: %s: no sandbox can start; "
+		    "server.data_dir on ext4, xfs or btrfs can",
 		    dir, strerror(errno));
 	if (pid > 0)
 		end_child(pid, hold);
 }
 
-/*** Control groups ***/
-
-static const struct {
-	const char *name;
-	const char *v1;
-	const char *cost;
-} controllers[] = {
-	{ "memory", "memory", "memory is not limited" },
-	{ "cpu", "cpu", "cpu is not limited" },
-	{ "pids", "pids", "the number of processes is not limited" },
-	{ "io", "blkio", "disk traffic is neither limited nor counted" },
-	{ NULL, "freezer", "pause and a sure kill do not work" },
-};
-
-/* Where the hierarchy of this controller is mounted, by version 1. */
-static bool
-has_v1(const char *name)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/cgroup.procs", name);
-	return access(path, F_OK) == 0;
-}
-
-static bool
-has_word(const char *list, const char *word)
-{
-	size_t n = strlen(word);
-	const char *p;
-
-	for (p = list; (p = strstr(p, word)) != NULL; p += n)
-		if ((p == list || p[-1] == ' ') && strchr(" \n", p[n]) != NULL)
-			return true;
-	return false;
-}
-
 void
-check_cgroups(struct report *r)
+check_idmap(struct report *r)
 {
-	cleanup_buf struct buf have = BUF_INIT;
-	char list[512] = "";
-	bool v2 = fd_read_at(AT_FDCWD, "/sys/fs/cgroup/cgroup.controllers",
-		      list, sizeof(list)) >= 0;
-	bool there;
-	size_t i;
+	const struct image *im;
 
-	for (i = 0; i < COUNT(controllers); i++) {
-		if (v2 && controllers[i].name == NULL)
-			continue; /* in the core of version 2 */
-		there = v2 ? has_word(list, controllers[i].name)
-			   : has_v1(controllers[i].v1);
-		if (there)
-			(void)buf_addf(&have, " %s",
-			    v2 ? controllers[i].name : controllers[i].v1);
-		else
-			report_cost(r, "cgroup controller %s is not there: %s",
-			    v2 ? controllers[i].name : controllers[i].v1,
-			    controllers[i].cost);
-	}
-	if (have.len > 0)
-		report_ok(
-		    r, "cgroup version %d:%s", v2 ? 2 : 1, buf_str(&have));
+	if (geteuid() != 0)
+		return;
+	check_idmap_at(r, r->cfg->data_dir, NULL);
+	TAILQ_FOREACH (im, &r->cfg->images, link)
+		if (strcmp(im->rt.kind, "dir") == 0)
+			check_idmap_at(r, im->rt.path, im->rt.name);
 }
 
 /*** Network ***/

@@ -23,12 +23,9 @@ void report_cost(struct report *r, const char *fmt, ...)
 void report_fatal(struct report *r, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-void check_kernel(struct report *r);
 void check_fuse(struct report *r);
 void check_namespaces(struct report *r);
-void check_overlay(struct report *r);
 void check_idmap(struct report *r);
-void check_cgroups(struct report *r);
 void check_nftables(struct report *r);
 
 #endif
