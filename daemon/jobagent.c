@@ -47,7 +47,8 @@ jobs_notify(struct sandbox *sb, const char *method, const json_t *params)
 		job_ack(sb, (int)number);
 		return;
 	}
-	if (job->state != JOB_RUNNING || job->priv->exited)
+	/* one that hello will list comes with its pipes */
+	if (job->state != JOB_RUNNING || job->priv->exited || job->priv->loaded)
 		return;
 	took_exit(job, params);
 	if (!jobio_opening(job))

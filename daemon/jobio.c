@@ -139,11 +139,12 @@ on_readable(uv_poll_t *h, int status, int events)
 void
 jobio_watch(struct job *job)
 {
+	struct job_pipe *p = job->priv->out;
 	size_t i;
 
 	for (i = 0; i < 2; i++)
-		if (!watch(&job->priv->out[i], UV_READABLE, on_readable))
-			jobio_close(&job->priv->out[i]);
+		if (p[i].fd >= 0 && !watch(&p[i], UV_READABLE, on_readable))
+			jobio_close(&p[i]);
 }
 
 void

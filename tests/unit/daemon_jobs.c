@@ -21,7 +21,8 @@
 
 #include "agent/frame.h"
 #include "daemon/agentc.h"
-#include "daemon/jobs.h"
+#include "daemon/brokerc.h"
+#include "daemon/jobs_impl.h"
 #include "daemon/spool.h"
 #include "lib/buf.h"
 #include "lib/fd.h"
@@ -157,6 +158,28 @@ agent_exit_json(const struct agent_job *j)
 	    sig ? WTERMSIG(j->status) : 0, "cpu_usec", 7, "ended", 1);
 }
 
+/* As sbx.hello lists them; what is acknowledged is closed and left out. */
+static void
+agent_hello(int fd, json_int_t id)
+{
+	json_t *list = json_array(), *o;
+	struct agent_job *j;
+	size_t i;
+
+	for (i = 0; i < agent_njobs; i++) {
+		j = &agent_jobs[i];
+		if (j->out_r < 0)
+			continue;
+		o = agent_exit_json(j);
+		(void)json_object_update_new(o,
+		    json_pack("{s:s, s:i, s:i, s:i}", "state",
+			j->over ? "ended" : "running", "out", j->out_r, "err",
+			j->err_r, "in", j->in_w));
+		(void)json_array_append_new(list, o);
+	}
+	agent_reply(fd, id, json_pack("{s:o}", "jobs", list));
+}
+
 static void
 agent_reap(int fd)
 {
@@ -187,6 +210,10 @@ agent_call(int fd, json_t *msg, const struct frame *bin, const int *fds)
 
 	if (strcmp(m, "sbx.job.start") == 0) {
 		agent_start(fd, id, p, bin, fds);
+		return;
+	}
+	if (strcmp(m, "sbx.hello") == 0) {
+		agent_hello(fd, id);
 		return;
 	}
 	if (strcmp(m, "sbx.job.signal") == 0 && j != NULL && !j->over)
@@ -865,6 +892,133 @@ START_TEST(lost_and_unknown_jobs_are_settled_by_hello)
 }
 END_TEST
 
+/*** A worker of the broker, which knows how to open a pipe again ***/
+
+static pid_t worker_pid;
+
+static void
+no_broker(void *arg)
+{
+	(void)arg;
+	ck_abort_msg("the broker is gone");
+}
+
+static void
+be_worker(int sock)
+{
+	struct broker_req q;
+	struct broker_rep rep;
+	char path[64];
+	int fd;
+
+	while (fd_recv(sock, &q, sizeof(q), NULL, NULL) == sizeof(q)) {
+		memset(&rep, 0, sizeof(rep));
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)agent_pid,
+		    q.fdnum);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		rep.code = fd < 0 ? errno : 0;
+		usleep(20000); /* a job may end meanwhile */
+		(void)fd_send(sock, &rep, sizeof(rep), &fd, fd < 0 ? 0 : 1);
+		close_fd(&fd);
+	}
+	_exit(0);
+}
+
+static void
+start_broker(void)
+{
+	int pair[2];
+
+	ck_assert_int_eq(
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	if ((worker_pid = fork()) == 0) {
+		(void)close(pair[0]);
+		be_worker(pair[1]);
+	}
+	(void)close(pair[1]);
+	front.broker = brokerc_new(&loop, pair, 1, no_broker, NULL);
+}
+
+static void
+stop_broker(void)
+{
+	brokerc_free(front.broker);
+	front.broker = NULL;
+	(void)waitpid(worker_pid, NULL, 0);
+}
+
+static void
+said_hello(void *arg, const json_t *result, const void *bin, size_t bin_len,
+    const struct err *e)
+{
+	(void)arg;
+	(void)bin;
+	(void)bin_len;
+	ck_assert_ptr_null(e);
+	jobs_adopt(sb, result);
+}
+
+static void
+restart(void)
+{
+	reload();
+	agentc_call(sb->agent, "sbx.hello", NULL, NULL, 0, NULL, 0, 0,
+	    said_hello, NULL);
+}
+
+START_TEST(running_job_goes_on_after_a_restart)
+{
+	struct job *job;
+
+	start_broker();
+	job = begin("echo a; echo b >&2; sleep .3; echo c; echo d >&2; exit 6");
+	while (job->size[JOB_BOTH] != 4)
+		(void)uv_run(&loop, UV_RUN_ONCE);
+	restart();
+	run_until(&ended, 1);
+	job = job_find(sb, 1);
+	ck_assert_int_eq(job->code, 6);
+	expect(job, JOB_STDOUT, "a\nc\n");
+	expect(job, JOB_STDERR, "b\nd\n");
+	stop_broker();
+}
+END_TEST
+
+START_TEST(job_that_ended_during_a_restart_has_all_its_output)
+{
+	struct job *job;
+
+	start_broker();
+	job = begin("echo a; sleep .1; echo b; echo c >&2; exit 6");
+	while (job->size[JOB_BOTH] != 2)
+		(void)uv_run(&loop, UV_RUN_ONCE);
+	usleep(300000);
+	restart();
+	run_until(&ended, 1);
+	job = job_find(sb, 1);
+	ck_assert_int_eq(job->code, 6);
+	expect(job, JOB_STDOUT, "a\nb\n");
+	expect(job, JOB_STDERR, "c\n");
+	stop_broker();
+}
+END_TEST
+
+START_TEST(sandbox_that_goes_while_pipes_are_opened_again)
+{
+	start_broker();
+	(void)begin("sleep 30");
+	run_until(&began, 1);
+	restart();
+	while (!job_find(sb, 1)->priv->out[0].reopen)
+		(void)uv_run(&loop, UV_RUN_ONCE);
+	job_forget(job_find(sb, 1));
+	ck_assert(TAILQ_EMPTY(&sb->jobs));
+	usleep(50000);
+	(void)uv_run(&loop, UV_RUN_NOWAIT);
+	stop_broker();
+}
+END_TEST
+
 START_TEST(job_that_ended_meanwhile_has_its_status)
 {
 	json_t *hello =
@@ -1045,6 +1199,9 @@ add_jobs(TCase *t)
 	tcase_add_test(t, ended_jobs_are_there_after_a_restart);
 	tcase_add_test(t, lost_and_unknown_jobs_are_settled_by_hello);
 	tcase_add_test(t, job_that_ended_meanwhile_has_its_status);
+	tcase_add_test(t, running_job_goes_on_after_a_restart);
+	tcase_add_test(t, job_that_ended_during_a_restart_has_all_its_output);
+	tcase_add_test(t, sandbox_that_goes_while_pipes_are_opened_again);
 	tcase_add_test(t, journal_cut_off_anywhere_loads);
 	tcase_add_test(t, journal_is_rewritten_when_it_is_long);
 	tcase_add_test(t, nonsense_from_the_agent_is_no_status);
