@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "agent/plain.h"
 #include "lib/fd.h"
 
 #define SHELL "/bin/sh"
@@ -24,9 +25,10 @@
 /* Shared with the child, which runs in our memory until it executes. */
 struct child {
 	const struct spawn *s;
-	int script_fd;	  /* -1: the script is an argument */
-	bool exec_script; /* it has its own interpreter */
-	const char *step; /* where it failed */
+	int script_fd;		   /* -1: the script is an argument */
+	bool exec_script;	   /* it has its own interpreter */
+	const struct plain *plain; /* it needs none, or NULL */
+	const char *step;	   /* where it failed */
 	int code;
 };
 
@@ -60,6 +62,8 @@ run_steps(struct child *c)
 		return -1;
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (c->plain != NULL)
+		plain_exec(c->plain, s->env);
 	c->step = c->exec_script ? "the script" : SHELL;
 	if (c->exec_script)
 		return (int)syscall(
@@ -103,8 +107,11 @@ spawn_job(const struct spawn *s, struct err *e)
 {
 	struct child c = { .s = s, .script_fd = -1 };
 	cleanup_fd int script = -1;
+	struct plain plain;
 	pid_t pid;
 
+	if (plain_split(&plain, s->script, s->script_len))
+		c.plain = &plain;
 	c.exec_script = s->script_len > 2 && memcmp(s->script, "#!", 2) == 0;
 	if (c.exec_script || s->script_len >= ARG_BYTES_MAX ||
 	    memchr(s->script, '\0', s->script_len) != NULL) {
