@@ -194,6 +194,9 @@ json_parse(struct json *j, const char *p, size_t n)
 	int r;
 
 	memset(j, 0, sizeof(*j));
+	scan_blanks(&s);
+	if (s.p == s.end || (*s.p != '{' && *s.p != '['))
+		return -EINVAL;
 	if ((r = scan_value(&s)) < 0)
 		return r;
 	scan_blanks(&s);
@@ -236,14 +239,14 @@ json_kind(const struct json *j, int t)
 	char c = j->text[k->start];
 
 	if (k->type == JSMN_OBJECT)
-		return JSON_OBJECT;
+		return JSON_KIND_OBJECT;
 	if (k->type == JSMN_ARRAY)
-		return JSON_ARRAY;
+		return JSON_KIND_ARRAY;
 	if (k->type == JSMN_STRING)
-		return JSON_STRING;
+		return JSON_KIND_STRING;
 	if (c == 't' || c == 'f')
-		return JSON_BOOL;
-	return c == 'n' ? JSON_NULL : JSON_NUMBER;
+		return JSON_KIND_BOOL;
+	return c == 'n' ? JSON_KIND_NULL : JSON_KIND_NUMBER;
 }
 
 int
@@ -258,7 +261,7 @@ json_next(const struct json *j, int container, int t)
 	int end = token(j, t)->end;
 
 	/* What lies inside t starts before its end; a key's value does not. */
-	if (json_kind(j, container) == JSON_OBJECT)
+	if (json_kind(j, container) == JSON_KIND_OBJECT)
 		end = token(j, ++t)->end;
 	while (++t < j->ntok && token(j, t)->start < end)
 		continue;
@@ -273,7 +276,7 @@ json_find(const struct json *j, int object, const char *key)
 	size_t n = strlen(key);
 	int t;
 
-	if (json_kind(j, object) != JSON_OBJECT)
+	if (json_kind(j, object) != JSON_KIND_OBJECT)
 		return -1;
 	for (t = json_first(j, object); t >= 0; t = json_next(j, object, t))
 		if ((size_t)(token(j, t)->end - token(j, t)->start) == n &&
@@ -290,7 +293,7 @@ json_int(const struct json *j, int t, int64_t *ret)
 	size_t n = (size_t)(k->end - k->start);
 	int64_t v;
 
-	if (json_kind(j, t) != JSON_NUMBER)
+	if (json_kind(j, t) != JSON_KIND_NUMBER)
 		return -EINVAL;
 	if (n >= sizeof(copy))
 		return -ERANGE;
@@ -307,7 +310,7 @@ json_int(const struct json *j, int t, int64_t *ret)
 int
 json_bool(const struct json *j, int t, bool *ret)
 {
-	if (json_kind(j, t) != JSON_BOOL)
+	if (json_kind(j, t) != JSON_KIND_BOOL)
 		return -EINVAL;
 	*ret = j->text[token(j, t)->start] == 't';
 	return 0;
@@ -427,7 +430,7 @@ json_bytes(const struct json *j, int t, char *to)
 	if (k->type == JSMN_STRING)
 		return decode_string(j->text + k->start, j->text + k->end, to);
 	if ((v = json_find(j, t, "base64")) < 0 ||
-	    json_kind(j, v) != JSON_STRING)
+	    json_kind(j, v) != JSON_KIND_STRING)
 		return -EINVAL;
 	k = token(j, v);
 	return decode_base64(

@@ -19,12 +19,12 @@
 /*** Reading: values are numbers of tokens, 0 is the whole text ***/
 
 enum json_kind {
-	JSON_NULL,
-	JSON_BOOL,
-	JSON_NUMBER,
-	JSON_STRING,
-	JSON_ARRAY,
-	JSON_OBJECT,
+	JSON_KIND_NULL,
+	JSON_KIND_BOOL,
+	JSON_KIND_NUMBER,
+	JSON_KIND_STRING,
+	JSON_KIND_ARRAY,
+	JSON_KIND_OBJECT,
 };
 
 struct json {
@@ -34,7 +34,8 @@ struct json {
 	int ntok;
 };
 
-/* 0; -EINVAL: no JSON; -E2BIG: nested too deep or too many values; -ENOMEM. */
+/* An object or an array. 0; -EINVAL: no JSON; -E2BIG: nested too deep or too
+ * many values; -ENOMEM. */
 int json_parse(struct json *j, const char *p, size_t n);
 void json_done(struct json *j);
 #define cleanup_json __attribute__((cleanup(json_done)))

@@ -159,7 +159,7 @@ take_param(
 	case PARAM_BYTES:
 		return take_bytes(j, t, room, to);
 	case PARAM_MAP:
-		if (json_kind(j, t) != JSON_OBJECT)
+		if (json_kind(j, t) != JSON_KIND_OBJECT)
 			return "not an object";
 		*(int *)to = t;
 		return NULL;
@@ -188,7 +188,7 @@ take_params(
 	for (; p != NULL && p->key != NULL; p++) {
 		set_default(p, args + p->offset);
 		t = params < 0 ? -1 : json_find(c->json, params, p->key);
-		if (t >= 0 && json_kind(c->json, t) == JSON_NULL)
+		if (t >= 0 && json_kind(c->json, t) == JSON_KIND_NULL)
 			t = -1;
 		if (t < 0 && !p->required)
 			continue;
@@ -276,7 +276,7 @@ take_method(const struct json *j, char *name, size_t n)
 {
 	int t = json_find(j, 0, "method");
 
-	return t >= 0 && json_kind(j, t) == JSON_STRING &&
+	return t >= 0 && json_kind(j, t) == JSON_KIND_STRING &&
 	    json_room(j, t) <= n && json_bytes(j, t, name) >= 0;
 }
 
@@ -310,7 +310,7 @@ rpc_frame(struct call *c, const char *p, size_t n)
 		return;
 	}
 	params = json_find(&j, 0, "params");
-	if (params >= 0 && json_kind(&j, params) != JSON_OBJECT) {
+	if (params >= 0 && json_kind(&j, params) != JSON_KIND_OBJECT) {
 		refuse(c, RPC_INVALID_PARAMS, "params: not an object");
 		return;
 	}

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# limit 240
 """The real sbx-agent as process 1 of fresh pid and mount namespaces, driven
 over its socket: jobs, files, and what a hostile peer would send."""
 import array
@@ -15,7 +16,8 @@ import tempfile
 import threading
 import time
 
-AGENT = os.path.join(os.environ.get("SBX_BUILD", "build"), "sbx-agent")
+BUILD = os.environ.get("SBX_BUILD") or os.environ.get("B") or "build"
+AGENT = os.path.abspath(os.path.join(BUILD, "sbx-agent"))
 JSON, BINARY, PING = 1, 2, 3
 
 
