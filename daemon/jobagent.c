@@ -79,7 +79,7 @@ static void
 go_on(struct job *job, const json_t *o)
 {
 	const char *state = json_string_value(json_object_get(o, "state"));
-	int64_t limit = job->priv->timeout_ms;
+	int64_t limit = job->priv->timeout_ms, ended;
 	int pid = number_in(o, "pid");
 
 	job->pid = pid > 0 ? pid : 0;
@@ -89,6 +89,9 @@ go_on(struct job *job, const json_t *o)
 		jobio_eof(job);
 	if (state != NULL && strcmp(state, "ended") == 0) {
 		took_exit(job, o);
+		ended = json_integer_value(json_object_get(o, "ended"));
+		if (ended >= job->started_ms && ended <= now_real_ms())
+			job->ended_ms = ended;
 		if (!jobio_opening(job))
 			job_finish(job);
 		return;

@@ -308,7 +308,8 @@ settle(struct job *job)
 	struct spool_end e;
 
 	job->state = JOB_ENDED;
-	job->ended_ms = now_real_ms();
+	if (job->ended_ms == 0)
+		job->ended_ms = now_real_ms();
 	if (pv->began_ns != 0)
 		job->usec = (int64_t)((uv_hrtime() - pv->began_ns) / 1000);
 	else if (job->started_ms != 0)
