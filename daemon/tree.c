@@ -25,6 +25,7 @@
 /* A client that does not read: it is not read any more, and then it is cut. */
 #define OUT_SOME (4u << 20)
 #define OUT_MAX (16u << 20)
+#define BIG (256u << 10)
 #define TICK_MS 200
 
 /*** The stream out ***/
@@ -89,6 +90,10 @@ conn_flush(struct tree_conn *c)
 		c->sent += (uint64_t)r;
 		buf_consume(&c->out, (size_t)r);
 	}
+	/* what one large message needed is not kept */
+	if (c->out.len == 0 && c->out_big)
+		buf_done(&c->out);
+	c->out_big = c->out.len > BIG;
 	if (!c->dead)
 		set_events(c);
 }
@@ -100,6 +105,7 @@ add_frame(struct tree_conn *c, enum frame_type type, const void *p, size_t n)
 		return;
 	if (frame_add(&c->out, type, p, n) < 0)
 		conn_die(c, "it does not read what it is sent");
+	c->out_big |= n > BIG;
 }
 
 void
@@ -218,24 +224,16 @@ tree_job_end(struct front *f, const struct job *job)
 void
 tree_event(struct front *f)
 {
-	struct tree_conn *c;
-
-	if (f->tree == NULL)
-		return;
-	f->tree->events_grew = true;
-	TAILQ_FOREACH (c, &f->tree->conns, link)
-		c->want_event = c->hello;
+	if (f->tree != NULL)
+		f->tree->events_grew = true;
 }
 
 static void
 errors_grew(void *arg)
 {
 	struct tree_server *t = arg;
-	struct tree_conn *c;
 
 	t->errors_grew = true;
-	TAILQ_FOREACH (c, &t->conns, link)
-		c->want_errorlog = c->hello;
 }
 
 static json_t *
@@ -321,6 +319,7 @@ take_frame(struct tree_conn *c, const struct frame *f)
 static void
 take_frames(struct tree_conn *c)
 {
+	bool big = c->in.len > BIG;
 	struct frame f;
 	long n = 0;
 
@@ -337,6 +336,8 @@ take_frames(struct tree_conn *c)
 	}
 	if (n < 0)
 		conn_die(c, "it sent no frame");
+	if (c->in.len == 0 && big)
+		buf_done(&c->in);
 	set_events(c);
 }
 
@@ -503,11 +504,6 @@ on_prepare(uv_prepare_t *p)
 	watch_send(t);
 	for (c = TAILQ_FIRST(&t->conns); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
-		if (c->want_event)
-			conn_notify(c, "event", json_object());
-		if (c->want_errorlog)
-			conn_notify(c, "errorlog", json_object());
-		c->want_event = c->want_errorlog = false;
 		if (c->out.len != 0)
 			conn_flush(c);
 		if (c->dead)

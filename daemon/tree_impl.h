@@ -44,13 +44,13 @@ struct tree_conn {
 	bool dead;    /* closed before the loop waits again */
 	bool stalled; /* whole frames wait until out is shorter */
 	struct buf in, out;
+	bool out_big;	/* its memory is worth giving back */
 	struct buf bin; /* the last binary message, until its JSON comes */
 	bool has_bin;
 	uint64_t sent; /* bytes of the stream that the kernel has */
 	TAILQ_HEAD(, out_fds) out_fds;
 	struct treq_list reqs;
 	size_t nreqs;
-	bool want_event, want_errorlog; /* notifications to be sent */
 };
 
 TAILQ_HEAD(tree_conn_list, tree_conn);

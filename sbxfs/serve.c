@@ -159,7 +159,6 @@ static const struct {
 	{ "sandbox", on_sandbox }, { "gone", on_gone },
 	{ "profiles", on_profiles }, { "synced", on_synced },
 	{ "job.end", on_job_end }, { "grew", on_grew }, { "ended", on_ended },
-	/* `event` and `errorlog` say what a watch says as well. */
 };
 
 static void
