@@ -499,6 +499,11 @@ tree_trees(struct treq *r)
 
 	if (sb == NULL)
 		return;
+	/* others are served by the agent, not by directories of the host */
+	if (!r->conn->root && !r->conn->peer.all) {
+		treq_fail_code(r, EPERM, "directories are for root's sbxfs");
+		return;
+	}
 	r->wait = (struct wait){ .done = ask_trees, .arg = r };
 	sandbox_wait(sb, &r->wait);
 }
