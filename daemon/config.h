@@ -22,51 +22,51 @@ struct profile {
 	TAILQ_ENTRY(profile) link;
 	char name[RT_NAME_MAX];
 	char image[RT_NAME_MAX]; /* names a struct image */
-	char runtime[16];        /* "native" */
-	char network[16];        /* "none" */
+	char runtime[16];	 /* "native" */
+	char network[16];	 /* "none" */
 	struct rt_limits limits;
-	int64_t timeout_s;       /* of one job; 0 none */
+	int64_t timeout_s; /* of one job; 0 none */
 	int64_t start_timeout_ms;
-	int64_t pool_min;        /* instances kept ready */
+	int64_t pool_min; /* instances kept ready */
 	int64_t pool_max;
-	char *memory_text;       /* as configured, for GET /profiles */
+	char *memory_text; /* as configured, for GET /profiles */
 	char *storage_text;
 };
 
 struct image {
 	TAILQ_ENTRY(image) link;
-	struct rt_image rt;      /* strings owned here */
+	struct rt_image rt; /* strings owned here */
 };
 
 TAILQ_HEAD(profiles, profile);
 TAILQ_HEAD(images, image);
 
 struct config {
-	char *path;       /* of the file read, or NULL: built-in only */
-	char *socket;     /* server.socket: RUN_DIR/sbxd.sock */
-	char *tcp;        /* server.tcp: "host:port", "" off */
-	char *data_dir;   /* server.data_dir: /var/lib/sbxd */
-	char *run_dir;    /* server.run_dir: /run/sbxd */
-	char *user;       /* server.user: _sbx; a name or a number */
-	char *group;      /* server.group: sbx; of the sockets */
-	char *cgroup;     /* server.cgroup: sbxd */
-	char *agent;      /* server.agent: PREFIX/lib/sbxd/sbx-agent */
-	char *node_id;    /* server.node_id: "" */
+	char *path;	/* of the file read, or NULL: built-in only */
+	char *socket;	/* server.socket: RUN_DIR/sbxd.sock */
+	char *tcp;	/* server.tcp: "host:port", "" off */
+	char *data_dir; /* server.data_dir: /var/lib/sbxd */
+	char *run_dir;	/* server.run_dir: /run/sbxd */
+	char *user;	/* server.user: _sbx; a name or a number */
+	char *group;	/* server.group: sbx; of the sockets */
+	char *cgroup;	/* server.cgroup: sbxd */
+	char *agent;	/* server.agent: PREFIX/lib/sbxd/sbx-agent */
+	char *node_id;	/* server.node_id: "" */
 	bool compat_socket;
-	int64_t id_first; /* server.id_first: 268435456 */
-	int64_t id_count; /* server.id_count: 2147483648 */
-	int64_t workers;  /* server.workers: 3, of the broker */
-	int64_t max_sandboxes;     /* limits.*: 10000 */
-	int64_t max_memory_bytes;  /* of one request: 0 none, default 4g */
-	int64_t max_cpu_milli;     /* of one request: default 4.0 */
+	int64_t id_first;	  /* server.id_first: 268435456 */
+	int64_t id_count;	  /* server.id_count: 2147483648 */
+	int64_t workers;	  /* server.workers: 3, of the broker */
+	int64_t max_sandboxes;	  /* limits.*: 10000 */
+	int64_t max_memory_bytes; /* of one request: 0 none, default 4g */
+	int64_t max_cpu_milli;	  /* of one request: default 4.0 */
 	int64_t total_memory_bytes, total_cpu_milli; /* 0 none */
-	int64_t max_ttl_s;         /* 86400 */
-	int64_t connect_timeout_s; /* 600 */
-	int64_t job_output_bytes;  /* kept of one job: 64m */
-	int64_t jobs_kept;         /* finished jobs of a sandbox: 100 */
-	int64_t pool_min_base;     /* pool.min_base: 2, of profiles without */
-	int64_t pool_max_warm;     /* pool.max_warm: 60, all profiles */
-	int64_t pool_health_ms;    /* pool.health_interval: 10s */
+	int64_t max_ttl_s;			     /* 86400 */
+	int64_t connect_timeout_s;		     /* 600 */
+	int64_t job_output_bytes;		     /* kept of one job: 64m */
+	int64_t jobs_kept;	/* finished jobs of a sandbox: 100 */
+	int64_t pool_min_base;	/* pool.min_base: 2, of profiles without */
+	int64_t pool_max_warm;	/* pool.max_warm: 60, all profiles */
+	int64_t pool_health_ms; /* pool.health_interval: 10s */
 	struct profiles profiles;
 	struct images images;
 };

@@ -12,14 +12,14 @@
 #include <stdint.h>
 
 struct pool_profile {
-	int64_t min, max;        /* of ready ones; max >= min */
-	int64_t ready;           /* started, agent answering, not claimed */
-	int64_t starting;        /* on their way */
+	int64_t min, max; /* of ready ones; max >= min */
+	int64_t ready;	  /* started, agent answering, not claimed */
+	int64_t starting; /* on their way */
 	uint64_t hits, misses, refills;
 	/* below is private */
-	double rate;             /* claims a second, decayed */
+	double rate; /* claims a second, decayed */
 	int64_t rate_at_ms;
-	double start_ms;         /* how long a start takes, averaged */
+	double start_ms;	  /* how long a start takes, averaged */
 	int64_t backoff_until_ms; /* after a failed start */
 	int64_t backoff_ms;
 };
