@@ -121,8 +121,8 @@ for ((n = 1; n <= kills; n++)); do
 			    json 'x["stdout"]')
 			has "$what: exec" "$out" lives
 			[ "$kind" = exec ] ||
-			    eq "$what: its file" "${out#lives
-}" "${marks[$one]:-}"
+			    eq "$what: its file" "$(sed 1d <<<"$out")" \
+				"${marks[$one]:-}"
 		fi
 	done
 done

@@ -8,6 +8,7 @@
 need_root
 count=${COUNT:-200}
 [ "${SBX_LONG:-}" != 1 ] || count=${COUNT:-1000}
+ID_COUNT=$((2048 * 65536)) ID_FIRST=$((2415919104 + RANDOM % 12 * 134217728))
 start_sbxd
 start_sbxfs
 
@@ -41,8 +42,14 @@ END
 }
 
 resting() {
-	[ "$(http GET /pools | json 'x[0]["ready"]')" = 1 ] &&
-	    [ "$(census)" = "$(sleep 0.3; census)" ]
+	local i first
+
+	[ "$(http GET /pools | json 'x[0]["ready"]')" = 1 ] || return 1
+	first=$(census)
+	for i in 1 2 3 4; do
+		sleep 0.5
+		[ "$(census)" = "$first" ] || return 1
+	done
 }
 
 by_http() {

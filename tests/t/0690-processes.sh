@@ -35,8 +35,8 @@ eq "broker forked first" "$(value "$front" PPid)" "$sbxd_pid"
 server=$(role "sbxfs: server")
 eq "sbxfs NoNewPrivs" "$(value "$server" NoNewPrivs)" 1
 eq "sbxfs Seccomp" "$(value "$server" Seccomp)" 2
-# CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SYS_ADMIN
-eq "sbxfs CapEff" "$(value "$server" CapEff)" 000000000020001b
+# CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETGID, SETUID, SYS_ADMIN
+eq "sbxfs CapEff" "$(value "$server" CapEff)" 00000000002000db
 
 # The job, seen from here: its root is nobody here, and it is in nothing of
 # ours. Its parent is the agent, process 1 there.
@@ -62,16 +62,27 @@ for set in CapInh CapPrm CapEff CapBnd CapAmb; do
 done
 eq "the job's Seccomp" "$(value "$job" Seccomp)" 2
 
-# What it sees of this machine.
-echo 'for d in /home /root /var /run /mnt /opt /srv; do ls -A $d 2>/dev/null
-done; cat /etc/shadow 2>/dev/null; ls /sys | head -3; cat /proc/1/environ
-ls -d /proc/[0-9]* | wc -l; cat /proc/net/dev | tail -n +3 | cut -d: -f1
-mount | grep -c /tmp/sbx' >"$M/web/exec"
+# What it sees of this machine: not what lies in these directories.
+canary=sbx-canary-$$
+for d in /home /root /etc /var /run /tmp; do
+	echo secret >$d/$canary
+done
+echo 'ls -d /*/'$canary' /*/*/'$canary' 2>/dev/null; echo $$ >&2
+    cat /proc/1/environ; readlink /proc/1/exe; ls /proc/1/fd
+    tail -n +3 /proc/net/dev | cut -d: -f1; grep -c /tmp/sbx. /proc/mounts
+    hostname' >"$M/web/exec"
 out=$(cat "$M/web/exec")
-case $out in
-*root:* | *"$(hostname)"*) fail "it sees the host: $out" ;;
-esac
-has "loopback alone" "$out" "    lo"
+for d in /home /root /etc /var /run /tmp; do
+	rm -f $d/$canary
+done
+for word in $canary secret "$W" "$(hostname)"; do
+	case $out in
+	*"$word"*) fail "it sees $word: $out" ;;
+	esac
+done
+has "loopback alone" "$out" "    lo
+0
+web"
 
 stop_sbxfs
 before=$(date +%s)

@@ -21,8 +21,9 @@ root() {
 		done
 	done
 	echo "of the image" >"$1/etc/mark"
-	chown 7:8 "$1/etc/mark"
-	chmod 640 "$1/etc/mark"
+	echo theirs >"$1/etc/other"
+	chown 7:8 "$1/etc/other"
+	chmod 640 "$1/etc/other"
 	ln -s etc/mark "$1/link"
 	mkdir "$1/gone" "$1/kept"
 	echo below >"$1/gone/f"
@@ -65,8 +66,8 @@ for profile in dir tar; do
 	    fail "create: $(tail -n1 "$M/errors")"
 	fs=$M/$profile/fs
 	eq "mark from outside" "$(cat "$fs/etc/mark")" "of the image"
-	echo 'cat /link; stat -c "%u %g %a" /etc/mark; ls /gone
-	    echo changed >/etc/mark && rm -r /gone 2>/dev/null
+	echo 'cat /link; stat -c "%u %g %a" /etc/other; ls /gone
+	    cat /etc/other 2>/dev/null; echo changed >/etc/mark
 	    echo new >/new; id -u' >"$M/$profile/exec"
 	eq "inside" "$(cat "$M/$profile/exec")" "of the image
 7 8 640
