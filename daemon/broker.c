@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/compat.h"
 #include "daemon/frontboot.h"
 #include "daemon/worker.h"
 #include "lib/buf.h"
@@ -468,6 +469,7 @@ reload(struct broker *b)
 		log_warnx("%s: the old configuration stays", e.text);
 		return;
 	}
+	config_keep(cfg, b->first, warn_config);
 	if (b->cfg != b->first)
 		config_free(b->cfg);
 	b->cfg = cfg;
@@ -627,26 +629,36 @@ turn(struct broker *b)
 	}
 }
 
+/* What a front that did not end well has left running. */
+struct sweep {
+	const struct runtime *rt;
+	size_t n; /* instances there are */
+};
+
 static int
 stop_one(const struct rt_info *info, void *arg)
 {
-	const struct broker *b = arg;
+	struct sweep *s = arg;
 	struct rt_info after;
 	struct err e;
 
-	if (info->state != RT_DOWN && b->o.rt->stop(info->id, &after, &e) < 0)
+	s->n++;
+	if (info->state != RT_DOWN && s->rt->stop(info->id, &after, &e) < 0)
 		log_warnx("sandbox %s: stop: %s", info->id, e.text);
 	return 0;
 }
 
-/* What a front that did not end well has left running. */
+/* A stopped sandbox needs what init made: its disk is mounted there. */
 static void
 sweep(struct broker *b)
 {
+	struct sweep s = { .rt = b->o.rt };
 	struct err e;
 
-	if (b->o.rt->list(stop_one, b, &e) < 0)
+	if (b->o.rt->list(stop_one, &s, &e) < 0)
 		log_warnx("stop sandboxes: %s", e.text);
+	else if (s.n == 0 && b->o.undo(&b->env, &e) < 0)
+		log_warnx("%s: clean up: %s", b->o.rt->name, e.text);
 }
 
 int
@@ -664,10 +676,14 @@ broker_run(const struct broker_opts *o)
 		.log_fd = -1,
 		.log_w = -1,
 	};
+	struct err e;
 
 	proc_title("sbxd: broker");
 	if (prepare(&b) < 0)
 		return 1;
+	if (b.cfg->compat_socket &&
+	    compat_link(COMPAT_DIR, b.cfg->socket, &e) < 0)
+		log_warnx("%s", e.text);
 	begin(&b);
 	do
 		turn(&b);
@@ -676,6 +692,8 @@ broker_run(const struct broker_opts *o)
 		read_log(&b);
 	if (b.stop_sig == SIGTERM || b.stop_sig == SIGINT)
 		sweep(&b);
+	if (b.cfg->compat_socket)
+		compat_unlink(COMPAT_DIR, b.cfg->socket);
 	buf_done(&b.log);
 	if (b.cfg != b.first)
 		config_free(b.cfg);
