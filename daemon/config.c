@@ -545,6 +545,24 @@ config_free(struct config *c)
 	free(c);
 }
 
+void
+config_keep(struct config *now, const struct config *old,
+    void (*warn)(const char *text))
+{
+	const struct row *row;
+	char text[128];
+	size_t i;
+
+	for (i = 0; i < config_keys.n; i++) {
+		row = &config_keys.row[i];
+		if (!row->fixed || !config_copy(row, now, old) || warn == NULL)
+			continue;
+		snprintf(text, sizeof(text), "%s holds until the next start",
+		    row->name);
+		warn(text);
+	}
+}
+
 const struct profile *
 config_profile(const struct config *c, const char *name)
 {

@@ -79,6 +79,10 @@ struct config {
 int config_load(const char *path, void (*warn)(const char *text),
     struct config **ret, struct err *e);
 void config_free(struct config *c);
+/* After reading it again: what holds until the next start (server.*, but for
+ * node_id and workers) is taken from old; what has changed is a warning. */
+void config_keep(struct config *now, const struct config *old,
+    void (*warn)(const char *text));
 
 /* NULL where there is none. */
 const struct profile *config_profile(const struct config *c, const char *name);

@@ -36,6 +36,7 @@ struct row {
 	int64_t min, max;
 	size_t text;	  /* where to keep it as written; 0: nowhere */
 	const char *note; /* a warning for who sets it */
+	bool fixed;	  /* holds until the next start */
 };
 
 struct rows {
@@ -59,6 +60,9 @@ const struct row *config_row(const struct rows *rows, const char *name);
 int config_set(const struct field *f, const char *text, struct err *e);
 int config_set_value(
     const struct field *f, const struct toml_value *v, struct err *e);
+/* Takes over a value of the configuration; false: it was the same. */
+bool config_copy(
+    const struct row *row, struct config *to, const struct config *from);
 /* Names of profiles and images; what is said before it in the sentence. */
 int config_name_check(const char *what, const char *name, struct err *e);
 

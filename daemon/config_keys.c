@@ -3,6 +3,7 @@
  * written there.
  */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -291,29 +292,31 @@ KIND(list, TYPE(TOML_ARRAY), "an array of strings");
 #define PROFILE(f, k) AT(IN_PROFILE, offsetof(struct profile, f), k)
 #define TEXT(f) .text = offsetof(struct profile, f)
 #define UNUSED "has no effect in this version"
+#define FIXED .fixed = true
 #define BYTES .max = BYTES_MAX
 #define TIME .max = MS_MAX
 
 /* In the order of sbxd.toml(5) and of the example file. */
 static const struct row keys[] = {
-	{ "server.socket", CONFIG(socket, path) },
-	{ "server.tcp", CONFIG(tcp, tcp), .def = "" },
+	{ "server.socket", CONFIG(socket, path), FIXED },
+	{ "server.tcp", CONFIG(tcp, tcp), .def = "", FIXED },
 	{ "server.tls_cert", WIRE(tls_cert, string), .def = "" },
 	{ "server.tls_key", WIRE(tls_key, string), .def = "" },
-	{ "server.data_dir", CONFIG(data_dir, path), .def = "/var/lib/sbxd" },
-	{ "server.run_dir", CONFIG(run_dir, path), .def = "/run/sbxd" },
-	{ "server.user", CONFIG(user, needed), .def = "_sbx" },
-	{ "server.group", CONFIG(group, string), .def = "sbx" },
-	{ "server.cgroup", CONFIG(cgroup, cgroup), .def = "sbxd" },
+	{ "server.data_dir", CONFIG(data_dir, path), .def = "/var/lib/sbxd",
+	    FIXED },
+	{ "server.run_dir", CONFIG(run_dir, path), .def = "/run/sbxd", FIXED },
+	{ "server.user", CONFIG(user, needed), .def = "_sbx", FIXED },
+	{ "server.group", CONFIG(group, string), .def = "sbx", FIXED },
+	{ "server.cgroup", CONFIG(cgroup, cgroup), .def = "sbxd", FIXED },
 	{ "server.agent", CONFIG(agent, path),
-	    .def = SBX_PREFIX "/lib/sbxd/sbx-agent" },
+	    .def = SBX_PREFIX "/lib/sbxd/sbx-agent", FIXED },
 	{ "server.node_id", CONFIG(node_id, node), .def = "" },
 	{ "server.compat_socket", CONFIG(compat_socket, flag), .def = "false",
-	    .note = UNUSED },
+	    FIXED },
 	{ "server.id_first", CONFIG(id_first, int), .def = "268435456",
-	    .min = ID_RANGE, .max = UINT32_MAX - ID_RANGE },
+	    .min = ID_RANGE, .max = UINT32_MAX - ID_RANGE, FIXED },
 	{ "server.id_count", CONFIG(id_count, int), .def = "2147483648",
-	    .min = ID_RANGE, .max = UINT32_MAX - ID_RANGE },
+	    .min = ID_RANGE, .max = UINT32_MAX - ID_RANGE, FIXED },
 	{ "server.workers", CONFIG(workers, int), .def = "3", .min = 1,
 	    .max = 32 },
 	{ "multi_tenant.enabled", WIRE(multi_tenant, flag), .def = "false" },
@@ -467,4 +470,31 @@ config_set_value(
 		break;
 	}
 	return -1;
+}
+
+bool
+config_copy(const struct row *row, struct config *to, const struct config *from)
+{
+	char *a = (char *)to + row->offset;
+	const char *b = (const char *)from + row->offset;
+	char **s = (char **)a, *const *t = (char *const *)b;
+
+	if (row->kind == &kind_int) {
+		if (memcmp(a, b, sizeof(int64_t)) == 0)
+			return false;
+		memcpy(a, b, sizeof(int64_t));
+		return true;
+	}
+	if (row->kind == &kind_flag) {
+		if (*a == *b)
+			return false;
+		*a = *b;
+		return true;
+	}
+	assert((row->kind->types & STRING) != 0);
+	if (strcmp(*s, *t) == 0)
+		return false;
+	free(*s);
+	*s = xstrdup(*t);
+	return true;
 }

@@ -239,6 +239,7 @@ reload(struct front *f)
 		log_warnx("reload: %s; the old configuration stays", e.text);
 		return;
 	}
+	config_keep(now, old, NULL); /* the broker warns */
 	f->cfg = now;
 	poolrun_reload(f);
 	tree_profiles(f);

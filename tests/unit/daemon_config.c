@@ -691,6 +691,38 @@ START_TEST(a_bad_variable_is_an_error_with_its_name)
 }
 END_TEST
 
+START_TEST(what_holds_until_the_next_start_is_kept_and_said)
+{
+	struct config *old;
+
+	loads("[server]\nrun_dir = '/tmp/a'\nid_first = 131072\n"
+	      "compat_socket = true");
+	old = c;
+	c = NULL;
+	loads("[server]\nrun_dir = '/tmp/b'\ntcp = ':9'\nworkers = 9\n"
+	      "node_id = 'n'\n[limits]\nmax_sandboxes = 9");
+	config_keep(c, old, on_warning);
+	ck_assert_str_eq(c->run_dir, "/tmp/a");
+	ck_assert_str_eq(c->socket, "/tmp/a/sbxd.sock");
+	ck_assert_str_eq(c->tcp, "");
+	ck_assert_int_eq(c->id_first, 131072);
+	ck_assert(c->compat_socket);
+	ck_assert_int_eq(c->workers, 9);
+	ck_assert_str_eq(c->node_id, "n");
+	ck_assert_int_eq(c->max_sandboxes, 9);
+	ck_assert_str_eq(buf_str(&warnings),
+	    "server.socket holds until the next start\n"
+	    "server.tcp holds until the next start\n"
+	    "server.run_dir holds until the next start\n"
+	    "server.compat_socket holds until the next start\n"
+	    "server.id_first holds until the next start\n");
+	buf_clear(&warnings);
+	config_keep(c, old, on_warning);
+	ck_assert_str_eq(buf_str(&warnings), "");
+	config_free(old);
+}
+END_TEST
+
 START_TEST(a_half_read_configuration_is_freed)
 {
 	fails("[server]\nsocket = '/x'\n[pool.base.a]\nmemory = '1m'\n"
@@ -737,6 +769,7 @@ main(void)
 		a_file_that_everybody_may_write_is_a_warning,
 		variables_win_over_the_file,
 		a_bad_variable_is_an_error_with_its_name,
+		what_holds_until_the_next_start_is_kept_and_said,
 		a_half_read_configuration_is_freed };
 	Suite *s = suite_create("daemon");
 
