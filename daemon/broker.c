@@ -648,6 +648,18 @@ stop_one(const struct rt_info *info, void *arg)
 	return 0;
 }
 
+/* From the mount namespace in which init began. */
+static void
+undo(const struct broker *b)
+{
+	struct err e;
+
+	if (geteuid() == 0 && setns(b->host_mnt_fd, CLONE_NEWNS) < 0)
+		log_warn("clean up");
+	else if (b->o.undo(&b->env, &e) < 0)
+		log_warnx("%s: clean up: %s", b->o.rt->name, e.text);
+}
+
 /* A stopped sandbox needs what init made: its disk is mounted there. */
 static void
 sweep(struct broker *b)
@@ -657,8 +669,8 @@ sweep(struct broker *b)
 
 	if (b->o.rt->list(stop_one, &s, &e) < 0)
 		log_warnx("stop sandboxes: %s", e.text);
-	else if (s.n == 0 && b->o.undo(&b->env, &e) < 0)
-		log_warnx("%s: clean up: %s", b->o.rt->name, e.text);
+	else if (s.n == 0)
+		undo(b);
 }
 
 int

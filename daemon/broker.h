@@ -21,6 +21,8 @@ struct broker_opts {
 	const char *config_path; /* absolute, or NULL as config_load */
 	struct config *cfg;	 /* owned by the broker from now on */
 	const struct runtime *rt;
+	/* Takes away what init made, after a SIGTERM that left no sandbox. */
+	int (*undo)(const struct rt_env *env, struct err *e);
 	bool foreground; /* log to stderr, else to syslog once ready */
 	bool debug;
 	int notify_fd; /* gets a byte when ready; -1: none */

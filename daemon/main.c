@@ -24,6 +24,7 @@
 #include "lib/mem.h"
 #include "lib/proc.h"
 #include "lib/size.h"
+#include "runtimes/native.h"
 
 #define VERSION "0.1"
 #define FRONT_WORKERS_MAX 64
@@ -154,7 +155,9 @@ warn_config(const char *text)
 int
 main(int argc, char **argv)
 {
-	struct broker_opts o = { .rt = &runtime_native, .notify_fd = -1 };
+	struct broker_opts o = {
+		.rt = &runtime_native, .undo = native_undo, .notify_fd = -1
+	};
 	struct err e;
 
 	hold_stdio();
