@@ -124,7 +124,7 @@ id_window() {
 	local n
 
 	n=$(od -An -N2 -tu2 /dev/urandom)
-	echo $((2415919104 + n % 440 * 4194304))
+	echo $((2415919104 + n % 430 * 4194304))
 }
 
 # setting TABLE KEY VALUE LINE...: unless a LINE "TABLE.KEY = ..." says else.
