@@ -374,11 +374,9 @@ write_lines(struct treq *r, const char *file, struct sandbox *sb)
 
 	treq_shown(r, &shown);
 	q.shown = buf_str(&shown);
-	(void)treq_ref(r);
 	v = verbs_write(&q, wrote, r);
-	if (!r->answered && r->conn != NULL)
+	if (!r->answered)
 		r->verbs = v;
-	treq_unref(r);
 }
 
 void

@@ -444,12 +444,14 @@ start(struct tree_conn *c, const struct tree_method *m, json_t *id,
 	TAILQ_INSERT_HEAD(&c->reqs, r, link);
 	c->nreqs++;
 	take_binary(r, c);
+	(void)treq_ref(r); /* methods may look at it after their answer */
 	if (find_caller(r, &e) < 0)
 		treq_bad_params(r, &e);
 	else if (c->nreqs > REQS_MAX && !m->quiet)
 		reply_error(r, -EAGAIN, "too many requests under way");
 	else
 		m->run(r);
+	treq_unref(r);
 }
 
 static void
