@@ -15,9 +15,11 @@
 #include "lib/mem.h"
 #include "runtimes/dirs.h"
 
+#define LEAF "/p"
 #define PERIOD_USEC 100000
 #define QUOTA_MIN_USEC 1000
 #define EMPTY_WAIT_MS 10000
+#define REMOVE_TRIES 200
 #define MOUNTINFO "/proc/self/mountinfo"
 
 /*** Finding ***/
@@ -378,16 +380,33 @@ cgroup_limit(const struct cgroups *c, const char *id, const struct rt_limits *l,
 	return 0;
 }
 
+static int
+make_leaf(const struct cgroup_tree *t, const char *id)
+{
+	char path[RT_ID_MAX + 8];
+
+	(void)snprintf(path, sizeof(path), "%s" LEAF, id);
+	if (mkdirat(t->fd, path, 0755) == 0)
+		return 0;
+	if (errno != EEXIST || unlinkat(t->fd, path, AT_REMOVEDIR) < 0)
+		return -1;
+	return mkdirat(t->fd, path, 0755);
+}
+
 int
 cgroup_make(const struct cgroups *c, const char *id, struct err *e)
 {
 	size_t i;
 
-	for (i = 0; i < c->ntrees; i++)
-		if (c->tree[i].fd >= 0 &&
-		    mkdirat(c->tree[i].fd, id, 0755) < 0 && errno != EEXIST)
-			return err_set(
-			    e, errno, "cgroup %s/%s", c->tree[i].path, id);
+	for (i = 0; i < c->ntrees; i++) {
+		const struct cgroup_tree *t = &c->tree[i];
+
+		if (t->fd < 0)
+			continue;
+		if ((mkdirat(t->fd, id, 0755) < 0 && errno != EEXIST) ||
+		    (t->unified && make_leaf(t, id) < 0))
+			return err_set(e, errno, "cgroup %s/%s", t->path, id);
+	}
 	return 0;
 }
 
@@ -399,40 +418,30 @@ cgroup_close(struct cgroup_entry *entry)
 		close_fd(&entry->tasks[--entry->ntasks]);
 }
 
-static int
-open_entry(const struct cgroup_tree *t, const char *id, bool into)
+int
+cgroup_open(const struct cgroups *c, const char *id, struct cgroup_entry *ret,
+    struct err *e)
 {
 	char path[RT_ID_MAX + 48];
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "%s%s", id,
-	    into	     ? ""
-		: t->unified ? "/cgroup.procs"
-			     : "/tasks");
-	fd = openat(t->fd, path,
-	    into ? O_DIRECTORY | O_RDONLY | O_CLOEXEC : O_WRONLY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-int
-cgroup_open(const struct cgroups *c, const char *id, bool fresh,
-    struct cgroup_entry *ret, struct err *e)
-{
 	size_t i;
 	int fd;
 
 	*ret = (struct cgroup_entry){ .unified = -1 };
 	for (i = 0; i < c->ntrees; i++) {
 		const struct cgroup_tree *t = &c->tree[i];
-		bool into = t->unified && fresh;
 
 		if (t->fd < 0)
 			continue;
-		if ((fd = open_entry(t, id, into)) < 0) {
+		(void)snprintf(path, sizeof(path), "%s%s", id,
+		    t->unified ? LEAF : "/tasks");
+		fd = openat(t->fd, path,
+		    (t->unified ? O_DIRECTORY | O_RDONLY : O_WRONLY) |
+			O_CLOEXEC);
+		if (fd < 0) {
 			cgroup_close(ret);
-			return err_set(e, -fd, "cgroup %s/%s", t->path, id);
+			return err_set(e, errno, "cgroup %s/%s", t->path, id);
 		}
-		if (into)
+		if (t->unified)
 			ret->unified = fd;
 		else
 			ret->tasks[ret->ntasks++] = fd;
@@ -491,7 +500,8 @@ signal_all(const struct cgroups *c, int t, const char *id, int sig)
 	int n = 0;
 	FILE *f;
 
-	(void)snprintf(path, sizeof(path), "%s/cgroup.procs", id);
+	(void)snprintf(path, sizeof(path), "%s%s/cgroup.procs", id,
+	    c->tree[t].unified ? LEAF : "");
 	if ((fd = openat(c->tree[t].fd, path, O_RDONLY | O_CLOEXEC)) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if ((f = fdopen(fd, "r")) == NULL)
@@ -557,26 +567,39 @@ cgroup_kill(const struct cgroups *c, const char *id, struct err *e)
 	return 0;
 }
 
+/* A group is busy for a moment after its last process ended. */
+static int
+remove_group(int at, const char *path)
+{
+	struct timespec pause = { .tv_nsec = 500000 };
+	int tries = 0;
+
+	while (unlinkat(at, path, AT_REMOVEDIR) < 0) {
+		if (errno == ENOENT)
+			return 0;
+		if (errno != EBUSY || ++tries == REMOVE_TRIES)
+			return -1;
+		(void)nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 int
 cgroup_remove(const struct cgroups *c, const char *id, struct err *e)
 {
-	struct timespec pause = { .tv_nsec = 500000 };
+	char leaf[RT_ID_MAX + 8];
 	size_t i;
-	int tries;
 
+	(void)snprintf(leaf, sizeof(leaf), "%s" LEAF, id);
 	for (i = 0; i < c->ntrees; i++) {
-		if (c->tree[i].fd < 0)
+		const struct cgroup_tree *t = &c->tree[i];
+
+		if (t->fd < 0)
 			continue;
-		/* busy for a moment after its last process ended */
-		for (tries = 0; unlinkat(c->tree[i].fd, id, AT_REMOVEDIR) < 0;
-		     tries++) {
-			if (errno == ENOENT)
-				break;
-			if (errno != EBUSY || tries == 200)
-				return err_set(e, errno, "cgroup %s/%s",
-				    c->tree[i].path, id);
-			(void)nanosleep(&pause, NULL);
-		}
+		if ((t->unified && remove_group(t->fd, leaf) < 0) ||
+		    remove_group(t->fd, id) < 0)
+			return err_set(
+			    e, errno, "remove cgroup %s/%s", t->path, id);
 	}
 	return 0;
 }

@@ -3,6 +3,10 @@
  * that the host has, version 1, version 2, or both. A version 2 hierarchy,
  * even without controllers, is what kills, freezes and counts cpu time; where
  * there is none, version 1's freezer and cpuacct do.
+ *
+ * In version 2 the processes are in a leaf, NAME/ID/p, that is made anew for
+ * each start: Linux 6.15 to 6.18 at least kill whatever is cloned into a group
+ * (CLONE_INTO_CGROUP) on which cgroup.kill was ever used.
  */
 #ifndef RUNTIMES_CGROUP_H
 #define RUNTIMES_CGROUP_H
@@ -58,16 +62,11 @@ int cgroup_done(struct cgroups *c, struct err *e);
 /* A line for each part that is there or not, for --check. */
 void cgroup_report(const struct cgroups *c, struct buf *report);
 
+/* Makes the groups, and the leaf anew, which must be empty. */
 int cgroup_make(const struct cgroups *c, const char *id, struct err *e);
 int cgroup_limit(const struct cgroups *c, const char *id,
     const struct rt_limits *l, struct err *e);
-/*
- * fresh: nothing in it was ever killed. Else the unified one is entered by
- * writing, too: Linux 6.15 to 6.18 at least kill whatever is cloned into a
- * group that cgroup.kill was used on before (they compare its kill_seq with
- * the one of the caller's group).
- */
-int cgroup_open(const struct cgroups *c, const char *id, bool fresh,
+int cgroup_open(const struct cgroups *c, const char *id,
     struct cgroup_entry *ret, struct err *e);
 void cgroup_close(struct cgroup_entry *entry);
 int cgroup_freeze(

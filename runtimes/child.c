@@ -11,6 +11,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -40,6 +41,15 @@
 static int proc_fd;
 
 /*** Before go ***/
+
+/* Who cloned us may be killed before we are in a group by which we can be
+ * found. The change of ids ends this again. */
+static int
+die_with_parent(struct child *c)
+{
+	(void)c;
+	return (int)raw(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+}
 
 /* Each "0" moves us, and only us, which the kernel does without the lock
  * that cgroup.procs needs. */
@@ -384,6 +394,7 @@ new_session(struct child *c)
 
 	(void)c;
 	(void)raw(SYS_umask, 022);
+	(void)raw(SYS_prctl, PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	r = raw(SYS_setsid, 0);
 	/* process 1 of a pid namespace leads a session from the start */
 	return r < 0 && r != -EPERM ? (int)r : 0;
@@ -454,6 +465,7 @@ static const struct {
 	const char *name;
 	int (*run)(struct child *c);
 } steps[] = {
+	{ "death signal", die_with_parent },
 	{ "enter cgroups", enter_cgroups },
 	{ "loopback", loopback_up },
 	{ "host name", set_hostname },

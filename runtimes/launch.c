@@ -303,8 +303,7 @@ begin(const char *id, struct record *r, struct ends *n, struct err *e)
 {
 	long pid;
 
-	if (cgroup_open(&native.cgroups, id, r->state == RECORD_CREATING,
-		&n->cgroup, e) < 0 ||
+	if (cgroup_open(&native.cgroups, id, &n->cgroup, e) < 0 ||
 	    bind_socket(id, &n->listen, e) < 0)
 		return -1;
 	child.listen_fd = n->listen;

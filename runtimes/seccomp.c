@@ -442,6 +442,11 @@ static const struct when denied_when[] = {
 	{ "sendto", 3, MSG_OOB, MSG_OOB, 0, 0, 0 },
 	{ "sendmsg", 2, MSG_OOB, MSG_OOB, 0, 0, 0 },
 	{ "sendmmsg", 3, MSG_OOB, MSG_OOB, 0, 0, 0 },
+	/* devices; of these the kernel itself lets 0:0 through */
+	{ "mknod", 1, S_IFMT, S_IFCHR, 0, 0, 0 },
+	{ "mknod", 1, S_IFMT, S_IFBLK, 0, 0, 0 },
+	{ "mknodat", 2, S_IFMT, S_IFCHR, 0, 0, 0 },
+	{ "mknodat", 2, S_IFMT, S_IFBLK, 0, 0, 0 },
 	{ "clone", 0, CLONE_NEWNS, CLONE_NEWNS, 0, 0, 0 },
 	{ "clone", 0, CLONE_NEWCGROUP, CLONE_NEWCGROUP, 0, 0, 0 },
 	{ "clone", 0, CLONE_NEWUTS, CLONE_NEWUTS, 0, 0, 0 },

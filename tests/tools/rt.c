@@ -217,7 +217,7 @@ do_put(const struct words *w)
 	if (got < 0)
 		printf("err %d %s\n", (int)-got, w->w[2]);
 	else
-		printf("ok %s\n", text);
+		printf("ok %.*s\n", (int)strcspn(text, "\n"), text);
 }
 
 /* stream ID FD INO r|w: a byte is read or written. */
@@ -355,8 +355,11 @@ main(int argc, char **argv)
 	if (answer(rt->init(&env, &e), &e) < 0)
 		return 1;
 	(void)fflush(stdout);
-	while ((n = getline(&line, &room, stdin)) > 0)
+	while ((n = getline(&line, &room, stdin)) > 0) {
 		serve(line, (size_t)n - (line[n - 1] == '\n'));
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+	}
 	free(line);
 	return 0;
 }
