@@ -469,26 +469,38 @@ is_dots(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* Writes the entries of one getdents; *ret_next is where the last ended. */
-static void
-put_entries(struct json_out *o, int fd, const char *p, const char *end,
-    int64_t *ret_next, int *count)
+/* A directory being listed. */
+struct listing {
+	int fd;
+	int count;
+	int64_t next; /* where the last entry ended */
+};
+
+static bool
+page_full(const struct listing *l, const struct json_out *o)
 {
+	return l->count >= ENTRIES_MAX || o->b.len >= ENTRIES_BYTES_MAX;
+}
+
+/* Writes the entries of one getdents. */
+static void
+put_entries(struct listing *l, struct json_out *o, const char *p, long n)
+{
+	const char *end = p + n;
 	const struct dirent *d;
 	struct stat st;
 
-	for (; p < end && *count < ENTRIES_MAX && o->b.len < ENTRIES_BYTES_MAX;
-	     p += d->d_reclen) {
+	for (; p < end && !page_full(l, o); p += d->d_reclen) {
 		d = (const struct dirent *)(const void *)p;
-		*ret_next = d->d_off;
+		l->next = d->d_off;
 		if (is_dots(d->d_name) ||
-		    fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		    fstatat(l->fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		json_open(o, NULL, '{');
 		json_put_bytes(o, "name", d->d_name, strlen(d->d_name));
 		put_stat(o, &st);
 		json_close(o, '}');
-		(*count)++;
+		l->count++;
 	}
 }
 
@@ -497,21 +509,21 @@ fs_readdir(struct call *c, void *args)
 {
 	const struct fs_args *a = args;
 	struct handle *h = find_handle(c->conn, a->h);
+	struct listing l = { .next = a->after };
 	_Alignas(struct dirent) char some[32 << 10];
-	int64_t next = a->after;
-	int count = 0;
 	long n = 1;
 
 	if (h == NULL || !h->dir)
 		return h == NULL ? -EBADF : -ENOTDIR;
+	l.fd = h->fd;
 	if (lseek(h->fd, a->after, SEEK_SET) < 0)
 		return -errno;
 	json_open(&c->out, "entries", '[');
-	while (count < ENTRIES_MAX && c->out.b.len < ENTRIES_BYTES_MAX) {
+	while (!page_full(&l, &c->out)) {
 		n = syscall(SYS_getdents64, h->fd, some, sizeof(some));
 		if (n <= 0)
 			break;
-		put_entries(&c->out, h->fd, some, some + n, &next, &count);
+		put_entries(&l, &c->out, some, n);
 	}
 	if (n < 0)
 		return -errno;
@@ -519,7 +531,7 @@ fs_readdir(struct call *c, void *args)
 	if (n == 0)
 		json_put_null(&c->out, "next");
 	else
-		json_put_int(&c->out, "next", next);
+		json_put_int(&c->out, "next", l.next);
 	return 0;
 }
 
