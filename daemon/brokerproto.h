@@ -15,16 +15,17 @@
 
 enum broker_op {
 	BROKER_CREATE = 1, /* id, name: profile's image, limits */
-	BROKER_CLAIM,      /* id, name: host name, limits */
-	BROKER_START,      /* id */
-	BROKER_STOP,       /* id */
-	BROKER_DESTROY,    /* id */
-	BROKER_FREEZE,     /* id, flag */
-	BROKER_STATS,      /* id -> stats */
-	BROKER_TREES,      /* id -> trees, descriptors */
-	BROKER_STREAM,     /* id, fdnum, ino, flag: writing -> descriptor */
-	BROKER_FILES,      /* id */
-	BROKER_LIST,       /* -> one packet an instance, then more == 0 */
+	BROKER_CLAIM,	   /* id, name: host name, limits */
+	BROKER_START,	   /* id */
+	BROKER_STOP,	   /* id */
+	BROKER_DESTROY,	   /* id */
+	BROKER_FREEZE,	   /* id, flag */
+	BROKER_STATS,	   /* id -> stats */
+	BROKER_TREES,	   /* id -> trees, descriptors */
+	BROKER_STREAM,	   /* id, fdnum, ino, flag: writing -> descriptor */
+	BROKER_FILES,	   /* id */
+	BROKER_LIST,	   /* -> one packet an instance, then more == 0 */
+	BROKER_RELOAD,	   /* as SIGHUP to the broker */
 	BROKER_OPS
 };
 

@@ -218,6 +218,7 @@ broker_gone(void *arg)
 
 	log_warnx("the broker is gone");
 	f->exit_status = 1;
+	f->stopping = true; /* guests and their jobs go on */
 	uv_stop(f->loop);
 }
 

@@ -285,17 +285,30 @@ poolrun_free(struct front *f)
 }
 
 /* Ready ones of a profile that changed are not what it promises any more. */
+static void
+end_changed(struct keeper *k, const struct profile *pr)
+{
+	struct sandbox *sb, *next;
+
+	for (sb = TAILQ_FIRST(&k->ready); sb != NULL; sb = next) {
+		next = TAILQ_NEXT(sb, link);
+		if (pr == NULL || strcmp(sb->image, pr->image) != 0 ||
+		    memcmp(&sb->limits, &pr->limits, sizeof(sb->limits)) != 0)
+			end_ready(k, sb);
+	}
+}
+
 void
 poolrun_reload(struct front *f)
 {
+	const struct profile *pr;
 	struct keeper *k;
 
 	add_missing(f->pool);
 	TAILQ_FOREACH (k, &f->pool->keepers, link) {
-		if (config_profile(f->cfg, k->profile) == NULL)
+		if ((pr = config_profile(f->cfg, k->profile)) == NULL)
 			k->plan.min = k->plan.max = 0;
-		while (!TAILQ_EMPTY(&k->ready))
-			end_ready(k, TAILQ_FIRST(&k->ready));
+		end_changed(k, pr);
 	}
 	carry_out(f->pool);
 }

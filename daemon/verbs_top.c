@@ -2,9 +2,9 @@
  * verbs_top.c - lines of the root's ctl and pool, and the arguments of create.
  */
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 
+#include "daemon/brokerc.h"
 #include "daemon/config.h"
 #include "daemon/poolrun.h"
 #include "daemon/verbs_impl.h"
@@ -329,10 +329,11 @@ warn_text(const char *text)
 	log_warnx("%s", text);
 }
 
-/* Read once here, for the sentence; the signal's handler then does it. */
+/* Read once here, for the sentence; the broker then tells everybody. */
 static int
 top_reload(struct verbs *v, struct sandbox *sb, const struct words *w)
 {
+	struct broker_req q = { .op = BROKER_RELOAD };
 	struct config *c;
 
 	(void)sb;
@@ -342,8 +343,7 @@ top_reload(struct verbs *v, struct sandbox *sb, const struct words *w)
 	if (config_load(v->f->cfg->path, warn_text, &c, &v->e) < 0)
 		return -1;
 	config_free(c);
-	if (raise(SIGHUP) != 0)
-		return err_set(&v->e, errno, "reload");
+	brokerc_ask(v->f->broker, &q, true, NULL, NULL);
 	return 0;
 }
 

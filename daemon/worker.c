@@ -242,6 +242,18 @@ run_list(struct worker *w, const struct broker_req *q, struct answer *a,
 	return w->rt->list(list_one, w, e);
 }
 
+/* The broker reads it, then tells every worker and the front. */
+static int
+run_reload(struct worker *w, const struct broker_req *q, struct answer *a,
+    struct err *e)
+{
+	(void)q;
+	(void)a;
+	if (getppid() != w->broker || kill(w->broker, SIGHUP) < 0)
+		return err_set(e, errno, "reload");
+	return 0;
+}
+
 static const struct op ops[BROKER_OPS] = {
 	[BROKER_CREATE] = { "create", true, check_create, run_create },
 	[BROKER_CLAIM] = { "claim", true, check_claim, run_claim },
@@ -254,6 +266,7 @@ static const struct op ops[BROKER_OPS] = {
 	[BROKER_STREAM] = { "stream", true, check_stream, run_stream },
 	[BROKER_FILES] = { "files", true, check_none, run_files },
 	[BROKER_LIST] = { "list", false, check_none, run_list },
+	[BROKER_RELOAD] = { "reload", false, check_none, run_reload },
 };
 
 static int
@@ -387,6 +400,7 @@ worker_run(struct worker *w)
 	ssize_t n;
 
 	set_signals();
+	w->broker = getppid();
 	while (wait_request(w) == 0) {
 		/* a descriptor in a request is refused and closed */
 		n = fd_recv(w->sock, &in, sizeof(in), NULL, NULL);

@@ -6,6 +6,8 @@
 #ifndef DAEMON_WORKER_H
 #define DAEMON_WORKER_H
 
+#include <sys/types.h>
+
 #include "daemon/config.h"
 #include "runtimes/runtime.h"
 
@@ -15,6 +17,7 @@ struct worker {
 	const char *config_path; /* as config_load */
 	int sock;		 /* SOCK_SEQPACKET to the front */
 	int lifeline;		 /* readable or hung up: the broker is gone */
+	pid_t broker;		 /* our parent; set by worker_run */
 };
 
 /* Serves until the front or the broker is gone. Sets its own signals. */
