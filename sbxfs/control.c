@@ -54,9 +54,13 @@ own_of_box(const struct node *n, struct stat *st)
 	else if (n->file->at == AT_BOX &&
 	    json_unpack(json_object_get(b->modes, n->file->name), "[I,I,I]",
 		&mode, &uid, &gid) == 0) {
-		st->st_mode = (mode_t)mode & 07777;
-		st->st_uid = (uid_t)uid;
-		st->st_gid = (gid_t)gid;
+		/* -1: as the table says, and the owner is the sandbox's */
+		if (mode >= 0)
+			st->st_mode = (mode_t)mode & 07777;
+		if (uid >= 0)
+			st->st_uid = (uid_t)uid;
+		if (gid >= 0)
+			st->st_gid = (gid_t)gid;
 	}
 }
 

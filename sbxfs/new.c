@@ -124,7 +124,9 @@ take_line(struct clone *k, const char *p, size_t n)
 	struct err e;
 	size_t i;
 
-	if (n > LINE_MAX_BYTES || words_split(&w, p, n, &e) < 0)
+	if (n > LINE_MAX_BYTES)
+		return E2BIG;
+	if (words_split(&w, p, n, &e) < 0)
 		return EINVAL;
 	for (i = 0; i < w.n; i++)
 		if (strchr(w.w[i], '=') == NULL)

@@ -156,9 +156,13 @@ static const struct {
 	const char *method;
 	void (*run)(struct sbxfs *s, const json_t *params);
 } notices[] = {
-	{ "sandbox", on_sandbox }, { "gone", on_gone },
-	{ "profiles", on_profiles }, { "synced", on_synced },
-	{ "job.end", on_job_end }, { "grew", on_grew }, { "ended", on_ended },
+	{ "sandbox", on_sandbox },
+	{ "gone", on_gone },
+	{ "profiles", on_profiles },
+	{ "synced", on_synced },
+	{ "job.end", on_job_end },
+	{ "grew", on_grew },
+	{ "ended", on_ended },
 };
 
 static void

@@ -1,0 +1,204 @@
+#!/bin/bash
+# fs/: what cp, tar, git, vim, python and their like do, and who owns it.
+# shellcheck source=tests/t/lib.sh
+. "${TOP:?}/tests/t/lib.sh"
+need_root
+start_sbxd
+start_sbxfs
+cd "$M" || exit 1
+mkdir w || fail "mkdir"
+R=$M/w/fs/root
+
+# in SCRIPT: what it prints inside.
+inside() {
+	echo "$1" >w/exec
+	cat w/exec
+}
+
+as() {
+	setpriv --reuid="$1" --regid="$1" --clear-groups "${@:2}"
+}
+
+# Tools.
+check "cp -a" cp -a "$TOP/lib" "$R/"
+check "as it was" diff -r "$TOP/lib" "$R/lib"
+tar -C "$R" -cf "$W/x.tar" lib && mkdir "$R/t" && tar -C "$R/t" -xf "$W/x.tar"
+check "tar" diff -r "$TOP/lib" "$R/t/lib"
+if command -v git >/dev/null; then
+	check "git" sh -e -c "mkdir '$R/g'; cd '$R/g'; git init -q .
+	    cp -r '$TOP/sbxfs' .; git add .
+	    git -c user.name=a -c user.email=a@b commit -qm x
+	    git gc -q; git fsck 2>&1; test -z \"\$(git status --short)\""
+fi
+printf 'one\n' >"$R/v"
+command -v vim >/dev/null && {
+	vim -es -u NONE -i NONE -c 'normal otwo' -c wq "$R/v" >/dev/null 2>&1
+	eq "vim" "$(cat "$R/v")" $'one\ntwo'
+}
+sed -i s/one/ONE/ "$R/v"
+has "sed -i" "$(inside 'cat /root/v')" ONE
+eq "df" "$(df --output=source "$R" | tail -n1)" sbx
+check "rm -r" rm -r "$R/t"
+
+check "python" python3 - "$R" <<'P'
+import ctypes, errno, mmap, os, shutil, sqlite3, stat, sys
+os.chdir(sys.argv[1])
+
+def fails(name, f, *args):
+    try:
+        f(*args)
+    except OSError as e:
+        assert errno.errorcode[e.errno] == name, (f, args, e)
+        return
+    raise AssertionError((f, args))
+
+# an open file without a name
+f = open('unl', 'w+')
+f.write('x' * 100)
+f.flush()
+os.unlink('unl')
+assert os.fstat(f.fileno()).st_size == 100
+f.truncate(7)
+os.fchmod(f.fileno(), 0o600)
+os.utime(f.fileno(), ns=(5, 7))
+st = os.fstat(f.fileno())
+assert (st.st_size, st.st_mtime_ns, stat.S_IMODE(st.st_mode)) == (7, 7, 0o600)
+f.seek(0)
+assert f.read() == 'x' * 7
+f.close()
+
+open('s', 'w').write('hello')
+os.truncate('s', 3)
+assert open('s').read() == 'hel'
+os.utime('s', ns=(5, 7))
+assert os.stat('s').st_mtime_ns == 7
+os.chmod('s', 0o4751)
+assert stat.S_IMODE(os.stat('s').st_mode) == 0o4751
+fails('EEXIST', os.open, 's', os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+fails('ENOTDIR', os.mkdir, 's/x')
+fails('EISDIR', os.open, '.', os.O_WRONLY)
+fails('ENAMETOOLONG', os.mkdir, 'x' * 256)
+
+# holes, ranges, maps
+open('big', 'wb').truncate(1 << 20)
+fd = os.open('big', os.O_RDWR)
+os.pwrite(fd, b'z', 500000)
+assert os.lseek(fd, 0, os.SEEK_DATA) <= 500000
+os.posix_fallocate(fd, 0, 2 << 20)
+assert os.stat('big').st_size == 2 << 20
+m = mmap.mmap(fd, 0, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE)
+assert m[500000:500001] == b'z'
+out = os.open('big2', os.O_CREAT | os.O_RDWR)
+os.lseek(fd, 0, os.SEEK_SET)
+n = 0
+while n < 2 << 20:
+    more = os.copy_file_range(fd, out, (2 << 20) - n)
+    assert more > 0
+    n += more
+os.fsync(out)
+os.fdatasync(out)
+assert open('big2', 'rb').read() == open('big', 'rb').read()
+
+# names
+os.mkdir('d1')
+open('d1/f', 'w').write('1')
+g = open('d1/f')
+os.rename('d1', 'd2')
+assert open('d2/f').read() == '1' and g.read() == '1'
+fails('ENOENT', os.stat, 'd1')
+fails('ENOTEMPTY', os.rmdir, 'd2')
+fails('EINVAL', os.rename, 'd2', 'd2/x')
+libc = ctypes.CDLL(None, use_errno=True)
+def renameat2(a, b, flags):
+    if libc.renameat2(-100, a, -100, b, flags):
+        raise OSError(ctypes.get_errno(), '')
+open('ea', 'w').write('A')
+open('eb', 'w').write('B')
+renameat2(b'ea', b'eb', 2)
+assert open('ea').read() == 'B' and open('eb').read() == 'A'
+fails('EEXIST', renameat2, b'ea', b'eb', 1)
+os.link('ea', 'ec')
+assert os.stat('ec').st_nlink == 2
+assert os.stat('ea').st_ino == os.stat('ec').st_ino
+os.symlink('s', 'l')
+assert os.readlink('l') == 's'
+os.chown('l', 0, 0, follow_symlinks=False)
+os.mkfifo('ff')
+assert stat.S_ISFIFO(os.stat('ff').st_mode)
+fails('EPERM', os.mknod, 'dev', 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+os.makedirs('/'.join(['deep' * 10] * 30))
+shutil.rmtree('deep' * 10)
+os.mkdir('many')
+for i in range(2000):
+    open('many/%d' % i, 'w').close()
+assert len(os.listdir('many')) == 2000
+assert len(list(os.scandir('many'))) == 2000
+shutil.rmtree('many')
+
+db = sqlite3.connect('db')
+db.execute('create table t(a)')
+db.executemany('insert into t values(?)', [(i,) for i in range(1000)])
+db.commit()
+assert db.execute('select count(*) from t').fetchone()[0] == 1000
+assert os.statvfs('.').f_blocks > 0
+for path, name in (('../tmp', 'EBUSY'), ('../usr', 'EBUSY'),
+                   ('../proc', 'EBUSY')):
+    fails(name, os.rmdir, path)
+    fails(name, os.rename, path, '../elsewhere')
+fails('EPERM', os.mkdir, '../proc/x')
+fails('EPERM', os.mkdir, '../dev/x')
+fails('EXDEV', os.link, 's', '../tmp/s')
+fails('EXDEV', os.rename, 's', '../tmp/s')
+assert os.listdir('../proc') == os.listdir('../dev') == []
+fails('EINVAL', os.chown, 's', 70000, 0)
+fails('EROFS', os.mkdir, '../usr/x')
+P
+check "mv to another tree copies" mv "$R/v" "$M/w/fs/tmp/v"
+has "in its /tmp" "$(inside 'cat /tmp/v')" ONE
+eq "/usr" "$(ls "$M/w/fs/usr")" "$(ls /usr)"
+eq "/usr/bin/env" "$(cmp /usr/bin/env "$M/w/fs/usr/bin/env" && echo same)" same
+
+# Both sides see one file, at once.
+inside 'echo made inside > /root/in; mkdir -p /root/dir' >/dev/null
+eq "made inside" "$(cat "$R/in")" "made inside"
+ls "$R/dir" >/dev/null
+inside 'echo new > /root/in; touch /root/dir/x; rm -rf /root/lib' >/dev/null
+eq "changed inside" "$(cat "$R/in") $(echo "$R"/dir/* | sed 's|.*/||')" "new x"
+[ ! -e "$R/lib" ] || fail "removed inside, and still seen"
+exec 5<"$R/in"
+inside 'echo longer than before >> /root/in' >/dev/null
+eq "an open file's size" "$(stat -Lc %s /dev/fd/5)" 23
+exec 5<&-
+python3 -c "
+import os, sys
+fd = os.open('$R/ap', os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+os.write(fd, b'a')
+open('$M/w/exec', 'w').write('printf INSIDE >> /root/ap')
+open('$M/w/exec').read()
+os.write(fd, b'b')"
+eq "both append" "$(cat "$R/ap")" aINSIDEb
+
+# Owners: root inside is the owner outside.
+eq "root's" "$(inside 'stat -c %u:%g /root/s /root/big' | tr '\n' ' ')" \
+    "0:0 0:0 "
+echo x >"$M/w/fs/tmp/t" && chown 33:44 "$M/w/fs/tmp/t"
+eq "another's" "$(stat -c %u:%g "$M/w/fs/tmp/t")" 33:44
+eq "inside as well" "$(inside 'stat -c %u:%g /tmp/t')" 33:44
+chown 1000:1000 w
+eq "as its new owner's" "$(stat -c %u:%g "$R/s")" 1000:1000
+check "the owner edits" as 1000 sh -c "echo o >'$R/o'; echo p >>'$R/in'"
+eq "is root's inside" "$(inside 'stat -c %u:%g /root/o')" 0:0
+eq "others may not" "$(as 1001 cat "$R/o" 2>&1 | grep -c denied)" 1
+chown 0:0 w
+
+# While it is stopped.
+echo stop >w/ctl
+eq "reads while stopped" "$(cat "$R/o")" o
+check "writes while stopped" sh -c "echo stopped >'$R/stopped'"
+echo start >w/ctl
+eq "after its start" "$(inside 'cat /root/stopped')" stopped
+server=$(role 'sbxfs: server')
+n=$(find "/proc/$server/fd" -mindepth 1 | wc -l)
+[ "$n" -lt 20 ] || fail "$n descriptors are open"
+cd / || exit 1
+exit 0
