@@ -44,7 +44,7 @@ agents() {
 	local pid
 
 	for pid in $(our_processes); do
-		case $(tr '\0' ' ' <"/proc/$pid/cmdline") in
+		case $(title "$pid") in
 		*sbx-agent*) echo "$pid" ;;
 		esac
 	done

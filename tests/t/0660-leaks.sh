@@ -14,30 +14,44 @@ start_sbxfs
 
 # Everything that may be left, as lines that can be compared.
 census() {
-	local pid pids
-
-	pids=$(our_processes)
-	for pid in $pids; do
-		echo "$(tr '\0' ' ' <"/proc/$pid/cmdline" |
-		    sed 's/ *$//; s/sbx-[0-9a-f]\{32\}/ID/g')" \
-		    "fds $(find "/proc/$pid/fd" -mindepth 1 2>/dev/null |
-			wc -l)"
-	done 2>/dev/null | grep -v '^fds\|^ fds' | sort
-	for pid in $pids; do
-		for ns in mnt net pid user uts ipc cgroup; do
-			readlink "/proc/$pid/ns/$ns"
-		done
-	done 2>/dev/null | sort -u | sed 's/:.*//' | uniq -c
-	echo "mounts $(wc -l </proc/"$sbxd_pid"/mountinfo)"
-	echo "cgroups $(our_cgroups | wc -l)"
-	echo "files $(find "$RUN" "$DATA" -mindepth 1 -not -name '*-wal' \
-	    -not -name '*-shm' -not -path "$DATA/layers/*" 2>/dev/null | wc -l)"
-	/usr/bin/python3 - "$DATA/state.db" <<'END'
-import sqlite3, sys
-db = sqlite3.connect(f'file:{sys.argv[1]}?mode=ro', uri=True)
+	# shellcheck disable=SC2046 # pids
+	/usr/bin/python3 - "$RUN" "$DATA" "$(our_cgroups | wc -l)" \
+	    "$sbxd_pid" $(our_processes) <<'END'
+import collections, os, re, sqlite3, sys
+run, data, cgroups, broker, *pids = sys.argv[1:]
+lines, spaces = [], {}
+for pid in pids:
+    try:
+        with open(f'/proc/{pid}/cmdline', encoding='utf-8') as f:
+            title = f.read().replace('\0', ' ').strip()
+        fds = len(os.listdir(f'/proc/{pid}/fd'))
+        for ns in 'mnt net pid user uts ipc cgroup'.split():
+            spaces.setdefault(ns, set()).add(os.readlink(f'/proc/{pid}/ns/{ns}'))
+    except FileNotFoundError:
+        continue
+    if not title.startswith(('/bin/bash', 'bash', 'curl')):
+        lines.append(f'{title}: {fds} descriptors')
+for line in sorted(lines):
+    print(line)
+for ns in sorted(spaces):
+    print(f'namespaces {ns} {len(spaces[ns])}')
+with open(f'/proc/{broker}/mountinfo', encoding='utf-8') as f:
+    print('mounts', len(f.readlines()))
+print('cgroups', cgroups)
+for top in run, data:
+    count = collections.Counter()
+    for folder, dirs, files in os.walk(top):
+        # what images are made of does not come and go with sandboxes
+        if folder == data:
+            dirs[:] = [d for d in dirs if d != 'layers']
+        name = re.sub('sbx-[0-9a-f]{32}', 'ID', folder[len(top):] or '/')
+        count[name] += len(dirs) + sum(
+            not f.endswith(('-wal', '-shm')) for f in files)
+    for name in sorted(count):
+        print('files', name, count[name])
+db = sqlite3.connect(f'file:{data}/state.db?mode=ro', uri=True)
 for (table,) in db.execute("select name from sqlite_master where type='table'"):
-    if not table.startswith('sqlite_'):
-        print('rows of', table, *db.execute(f'select count(*) from {table}').fetchone())
+    print('rows of', table, *db.execute(f'select count(*) from {table}').fetchone())
 END
 }
 

@@ -41,7 +41,7 @@ eq "sbxfs CapEff" "$(value "$server" CapEff)" 00000000002000db
 # The job, seen from here: its root is nobody here, and it is in nothing of
 # ours. Its parent is the agent, process 1 there.
 job=$(for p in $(our_processes); do
-	[ "$(tr '\0' ' ' <"/proc/$p/cmdline")" != "sleep 1000 " ] || echo "$p"
+	[ "$(title "$p")" != "sleep 1000" ] || echo "$p"
 done)
 [ -n "$job" ] || fail "the job is not seen"
 agent=$(value "$job" PPid)

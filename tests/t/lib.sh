@@ -274,33 +274,34 @@ leak() {
 }
 
 # Pids of everything in our cgroups, or with a file of ours open (each of our
-# programs has its log), or our directory on its line.
+# programs has its log), or our directory on its line; but not the dead whose
+# parent died, which are init's to reap, in its own time.
 our_processes() {
-	local p pid
+	local pid
 
-	for p in /proc/[0-9]*; do
-		pid=${p#/proc/}
+	{
+		grep -lsE "/$CG(/|\$)" /proc/[0-9]*/cgroup
+		grep -lsaF "$W/" /proc/[0-9]*/cmdline
+		find /proc/[0-9]*/exe /proc/[0-9]*/fd/[12] -maxdepth 0 \
+		    -lname "$W/*"
+	} 2>/dev/null | cut -d/ -f3 | sort -un | while read -r pid; do
 		case $pid in
 		"$$" | "$BASHPID") continue ;;
 		esac
-		# The dead whose parent died: init's to reap, in its own time.
-		! grep -qs '^State:	Z' "$p/status" ||
-		    ! grep -qs '^PPid:	1$' "$p/status" || continue
-		if grep -qs "/$CG\(/\|\$\)" "$p/cgroup" || ours "$p"; then
-			echo "$pid"
-		fi
+		[ -d "/proc/$pid" ] || continue
+		! grep -qs '^State:	Z' "/proc/$pid/status" ||
+		    ! grep -qs '^PPid:	1$' "/proc/$pid/status" || continue
+		echo "$pid"
 	done
 }
 
-ours() {
-	local f
+# title PID: what ps shows of it.
+title() {
+	local words line
 
-	for f in "$1/exe" "$1/fd/1" "$1/fd/2"; do
-		case $(readlink "$f" 2>/dev/null) in
-		"$W"/*) return 0 ;;
-		esac
-	done
-	tr '\0' ' ' 2>/dev/null <"$1/cmdline" | grep -qF "$W/"
+	{ mapfile -d '' -t words <"/proc/$1/cmdline"; } 2>/dev/null
+	line="${words[*]:-}"
+	echo "${line%"${line##*[! ]}"}"
 }
 
 # The pid of our process with this title, "sbxd: front".
@@ -308,8 +309,7 @@ role() {
 	local pid
 
 	for pid in $(our_processes); do
-		if [ "$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" |
-		    sed 's/ *$//')" = "$1" ]; then
+		if [ "$(title "$pid")" = "$1" ]; then
 			echo "$pid"
 			return
 		fi
@@ -365,7 +365,7 @@ sweep() {
 
 	for p in $(our_processes); do
 		[ "$p" != "$sbxd_pid" ] || continue
-		leak "process $p: $(tr '\0' ' ' 2>/dev/null <"/proc/$p/cmdline")" \
+		leak "process $p: $(title "$p")" \
 		    "$(grep -s ^State "/proc/$p/status")"
 		kill -KILL "$p" 2>/dev/null
 	done
