@@ -42,6 +42,9 @@ const struct api_field api_patch_fields[] = {
 static const char *
 patch_check(const struct patch_body *b)
 {
+	if (b->memory == 0 || b->pids == 0)
+		return b->memory == 0 ? "memory: must be more than 0"
+				      : "pids: must be more than 0";
 	if (b->ttl != UNSET && b->ttl < -1)
 		return "ttl: must be -1 or more";
 	if (b->idle != UNSET && b->idle < 0)

@@ -198,12 +198,14 @@ give_identity(struct sandbox *sb, const struct caller *c,
 		(void)json_object_update(sb->env, (json_t *)(uintptr_t)a->env);
 }
 
-/* A ready instance fits when its image and its disk are what is wanted. */
+/* A ready instance fits when its image is what is wanted, and its disk can be
+ * made to: a bound may change, whether there is one may not. */
 static struct sandbox *
 take_ready(struct front *f, const struct plan *p)
 {
 	if (strcmp(p->image, p->profile->image) != 0 ||
-	    p->limits.storage_bytes != p->profile->limits.storage_bytes)
+	    (p->limits.storage_bytes == 0) !=
+		(p->profile->limits.storage_bytes == 0))
 		return NULL;
 	return poolrun_take(f, p->profile->name);
 }

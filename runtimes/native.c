@@ -254,7 +254,10 @@ native_claim(const char *id, const char *hostname,
 	int err;
 
 	if (instance_up(id, &r, &proc, e) < 0 ||
-	    disk_resize(id, &r, limits->storage_bytes, e) < 0 ||
+	    disk_resize(id, &r, limits->storage_bytes, e) < 0)
+		return -1;
+	/* most claims take what the profile has */
+	if (memcmp(&r.limits, limits, sizeof(*limits)) != 0 &&
 	    cgroup_limit(&native.cgroups, id, limits, e) < 0)
 		return -1;
 	r.limits = *limits;
@@ -263,7 +266,7 @@ native_claim(const char *id, const char *hostname,
 			return err_set(e, -err, "sandbox %s: host name", id);
 		(void)str_copy(r.hostname, hostname, sizeof(r.hostname));
 	}
-	return record_write(native.instances_fd, id, &r, e);
+	return record_update(native.instances_fd, id, &r, e);
 }
 
 static int

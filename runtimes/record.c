@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/buf.h"
@@ -15,6 +17,7 @@
 #include "lib/size.h"
 
 #define RECORD_MAX (PATH_MAX + 2048)
+#define RECORD_PAGE 4096u /* what one write changes as a whole */
 
 enum kind {
 	KIND_TEXT,
@@ -162,8 +165,30 @@ replace(int at, const char *id, const struct buf *b)
 	return renameat(at, temp, at, id) < 0 ? -errno : 0;
 }
 
-int
-record_write(int at, const char *id, const struct record *r, struct err *e)
+/* What is shorter than before is filled up with empty lines. */
+static int
+overwrite(int at, const char *id, struct buf *b)
+{
+	cleanup_fd int fd = -1;
+	struct stat st;
+	ssize_t n;
+	int err;
+
+	if ((fd = openat(at, id, O_WRONLY | O_NOFOLLOW | O_CLOEXEC)) < 0 ||
+	    fstat(fd, &st) < 0)
+		return -errno;
+	while ((off_t)b->len < st.st_size)
+		if ((err = buf_add(b, "\n", 1)) < 0)
+			return err;
+	n = pwrite(fd, b->data, b->len, 0);
+	if (n < 0)
+		return -errno;
+	return (size_t)n == b->len ? 0 : -EIO;
+}
+
+static int
+write_as(
+    int at, const char *id, const struct record *r, bool there, struct err *e)
 {
 	cleanup_buf struct buf b = BUF_INIT;
 	size_t i;
@@ -174,8 +199,21 @@ record_write(int at, const char *id, const struct record *r, struct err *e)
 	for (i = 0; i < NFIELDS && err == 0; i++)
 		err = add_field(&b, &fields[i], r);
 	if (err == 0)
-		err = replace(at, id, &b);
+		err = there && b.len < RECORD_PAGE ? overwrite(at, id, &b)
+						   : replace(at, id, &b);
 	return err == 0 ? 0 : err_set(e, -err, "record of %s", id);
+}
+
+int
+record_write(int at, const char *id, const struct record *r, struct err *e)
+{
+	return write_as(at, id, r, false, e);
+}
+
+int
+record_update(int at, const char *id, const struct record *r, struct err *e)
+{
+	return write_as(at, id, r, true, e);
 }
 
 int

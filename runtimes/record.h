@@ -38,6 +38,10 @@ struct record {
 /* Reads the record of id. No record: ENOENT. */
 int record_read(int at, const char *id, struct record *ret, struct err *e);
 int record_write(int at, const char *id, const struct record *r, struct err *e);
+/* The same for one that is there, in its place: one write of a page, which a
+ * kill cannot cut; it spares the making and renaming of a file. */
+int record_update(
+    int at, const char *id, const struct record *r, struct err *e);
 int record_remove(int at, const char *id, struct err *e);
 
 #endif
