@@ -115,12 +115,23 @@ fileop_path(const struct fileop *op)
 	return fileop_name(path, strlen(path));
 }
 
+/* A long transfer is use as well. */
+static void
+touch(const struct fileop *op)
+{
+	struct sandbox *sb = sandbox_by_id(api_front(op->r), op->id);
+
+	if (sb != NULL)
+		sb->active_ms = now_real_ms();
+}
+
 void
 fileop_call(
     struct fileop *op, const char *method, json_t *params, agent_done *done)
 {
 	char name[32];
 
+	touch(op);
 	(void)snprintf(name, sizeof(name), "sbx.fs.%s", method);
 	agentc_call(op->agent, name, params, NULL, 0, NULL, 0,
 	    strcmp(method, "remove") == 0 ? FILEOP_REMOVE_MS : CALL_MS, done,
@@ -131,6 +142,7 @@ void
 fileop_write(struct fileop *op, json_t *params, const void *p, size_t n,
     agent_done *done)
 {
+	touch(op);
 	agentc_call(op->agent, "sbx.fs.write", params, p, n, NULL, 0, CALL_MS,
 	    done, op);
 }
@@ -247,15 +259,6 @@ settled(struct wait *w, struct sandbox *sb, const struct err *e)
 }
 
 /*** Life ***/
-
-static void
-touch(const struct fileop *op)
-{
-	struct sandbox *sb = sandbox_by_id(api_front(op->r), op->id);
-
-	if (sb != NULL)
-		sb->active_ms = now_real_ms();
-}
 
 static void
 fileop_free(void *arg)
