@@ -51,6 +51,16 @@ die_with_parent(struct child *c)
 	return (int)raw(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 }
 
+/* Most of what a start takes is the network namespace: made here, while the
+ * disk is mounted on the other side. */
+static int
+new_namespaces(struct child *c)
+{
+	(void)c;
+	return (int)raw(
+	    SYS_unshare, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS);
+}
+
 /* Each "0" moves us, and only us, which the kernel does without the lock
  * that cgroup.procs needs. */
 static int
@@ -467,6 +477,7 @@ static const struct {
 } steps[] = {
 	{ "death signal", die_with_parent },
 	{ "enter cgroups", enter_cgroups },
+	{ "namespaces", new_namespaces },
 	{ "loopback", loopback_up },
 	{ "host name", set_hostname },
 	{ "wait", wait_go },

@@ -25,15 +25,9 @@
 #define DIR_FLAGS (O_DIRECTORY | O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
 
 static void
-upper_path(char path[RT_ID_MAX + 16], const char *id)
+root_path(char path[RT_ID_MAX + 8], const char *id)
 {
-	(void)snprintf(path, RT_ID_MAX + 16, "%s/upper", id);
-}
-
-static void
-root_path(char path[RT_ID_MAX + 16], const char *id)
-{
-	(void)snprintf(path, RT_ID_MAX + 16, "%s/upper/r", id);
+	(void)snprintf(path, RT_ID_MAX + 8, "%s/r", id);
 }
 
 /*** Directories ***/
@@ -45,9 +39,10 @@ disk_make(const char *id, const struct record *r, struct err *e)
 	const uid_t front[2] = { native.env.front_uid, native.env.front_gid };
 	cleanup_fd int dir = -1, spool = -1, upper = -1;
 
-	(void)r;
 	if ((dir = dirs_make(native.sandboxes_fd, id, 0711, root, e)) < 0 ||
-	    (spool = dirs_make(dir, "spool", 0700, front, e)) < 0 ||
+	    (spool = dirs_make(dir, "spool", 0700, front, e)) < 0)
+		return err_wrap(e, "sandbox %s", id);
+	if (r->limits.storage_bytes == 0 &&
 	    (upper = dirs_make(dir, "upper", 0700, root, e)) < 0)
 		return err_wrap(e, "sandbox %s", id);
 	return 0;
@@ -138,14 +133,23 @@ own_inside(int mount, uint32_t base)
 	return 0;
 }
 
+static int
+bind_upper(const char *id)
+{
+	char path[RT_ID_MAX + 16];
+
+	(void)snprintf(path, sizeof(path), "%s/upper", id);
+	return open_tree(
+	    native.sandboxes_fd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+}
+
 /* The mount that holds everything, detached. */
 static int
-new_upper(const char *path, const struct record *r, int userns)
+new_upper(const char *id, const struct record *r, int userns)
 {
 	bool sized = r->limits.storage_bytes != 0;
-	cleanup_fd int mount = sized ? new_tmpfs(r->limits.storage_bytes)
-				     : open_tree(native.sandboxes_fd, path,
-					   OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	cleanup_fd int mount =
+	    sized ? new_tmpfs(r->limits.storage_bytes) : bind_upper(id);
 
 	if (mount < 0 || make_inside(mount) < 0)
 		return -1;
@@ -215,12 +219,11 @@ mount_overlay(int upper, uint32_t base)
 int
 disk_mount(const char *id, const struct record *r, int userns, struct err *e)
 {
-	char path[RT_ID_MAX + 16];
 	cleanup_fd int upper = -1;
 
-	upper_path(path, id);
-	if ((upper = new_upper(path, r, userns)) < 0 ||
-	    attach(upper, native.sandboxes_fd, path) < 0)
+	if ((upper = new_upper(id, r, userns)) < 0 ||
+	    (mkdirat(native.disks_fd, id, 0700) < 0 && errno != EEXIST) ||
+	    attach(upper, native.disks_fd, id) < 0)
 		return err_set(e, errno, "sandbox %s: mount its disk", id);
 	if (mount_layer(upper, r, userns) < 0)
 		return err_set(
@@ -234,18 +237,18 @@ disk_mount(const char *id, const struct record *r, int userns, struct err *e)
 int
 disk_unmount(const char *id, struct err *e)
 {
-	char path[RT_ID_MAX + 16];
-	int rc = 0;
+	int code = 0;
 
-	upper_path(path, id);
-	if (fchdir(native.sandboxes_fd) < 0)
-		return err_set(e, errno, "%s/sandboxes", native.env.data_dir);
-	while (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+	if (fchdir(native.disks_fd) < 0)
+		return err_set(e, errno, "%s/mnt", native.env.run_dir);
+	while (umount2(id, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
 		;
 	if (errno != EINVAL && errno != ENOENT)
-		rc = err_set(e, errno, "sandbox %s: unmount", id);
+		code = errno;
+	else if (rmdir(id) < 0 && errno != ENOENT)
+		code = errno;
 	dirs_leave();
-	return rc;
+	return code == 0 ? 0 : err_set(e, code, "sandbox %s: unmount", id);
 }
 
 /*** Using ***/
@@ -267,20 +270,20 @@ checked(int fd)
 int
 disk_open(const char *id)
 {
-	char path[RT_ID_MAX + 16];
+	char path[RT_ID_MAX + 8];
 
 	root_path(path, id);
-	return checked(openat(native.sandboxes_fd, path,
+	return checked(openat(native.disks_fd, path,
 	    O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
 int
 disk_clone(const char *id)
 {
-	char path[RT_ID_MAX + 16];
+	char path[RT_ID_MAX + 8];
 
 	root_path(path, id);
-	return checked(open_tree(native.sandboxes_fd, path,
+	return checked(open_tree(native.disks_fd, path,
 	    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW));
 }
 
@@ -288,7 +291,6 @@ int
 disk_resize(
     const char *id, const struct record *r, int64_t bytes, struct err *e)
 {
-	char path[RT_ID_MAX + 16];
 	cleanup_fd int fs = -1;
 
 	if (bytes == r->limits.storage_bytes)
@@ -297,9 +299,7 @@ disk_resize(
 		return err_setx(e, EOPNOTSUPP,
 		    "sandbox %s: whether storage is limited is fixed at create",
 		    id);
-	upper_path(path, id);
-	fs = fspick(
-	    native.sandboxes_fd, path, FSPICK_CLOEXEC | FSPICK_NO_AUTOMOUNT);
+	fs = fspick(native.disks_fd, id, FSPICK_CLOEXEC | FSPICK_NO_AUTOMOUNT);
 	if (fs < 0 || set_number(fs, "size", bytes) < 0 ||
 	    set_number(fs, "nr_inodes", inodes_for(bytes)) < 0 ||
 	    fsconfig(fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
@@ -311,13 +311,10 @@ disk_resize(
 void
 disk_usage(const char *id, uint64_t *ret_used, uint64_t *ret_limit)
 {
-	char path[RT_ID_MAX + 16];
-	cleanup_fd int fd = -1;
+	cleanup_fd int fd = openat(native.disks_fd, id, DIR_FLAGS);
 	struct statfs fs;
 
-	upper_path(path, id);
 	*ret_used = *ret_limit = 0;
-	fd = openat(native.sandboxes_fd, path, DIR_FLAGS);
 	if (fd < 0 || fstatfs(fd, &fs) < 0 || fs.f_type != TMPFS_MAGIC)
 		return;
 	*ret_limit = (uint64_t)fs.f_blocks * (uint64_t)fs.f_bsize;

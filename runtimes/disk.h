@@ -2,12 +2,14 @@
  * disk.h - a sandbox's root filesystem: one overlay, mounted in the pinned
  * namespace from create to destroy.
  *
- *	DATA_DIR/sandboxes/ID/         root, 0711
- *	    spool/                     the front's
- *	    upper/                     a sized tmpfs, or a plain directory
- *	        l/                     the image's layer, read-only
- *	        u/ w/                  what the sandbox wrote
- *	        r/                     the overlay of these
+ *	DATA_DIR/sandboxes/ID/     root, 0711
+ *	    spool/                 the front's
+ *	    upper/                 where storage is not limited
+ *	RUN_DIR/mnt/d/ID/          in the pinned namespace: a sized tmpfs, or
+ *	                           upper bound there
+ *	    l/                     the image's layer, read-only
+ *	    u/ w/                  what the sandbox wrote
+ *	    r/                     the overlay of these
  *
  * The tmpfs (or the directory bound on itself) and the layer are mounted with
  * the sandbox's range of ids, so that what lies in them has the ids of the

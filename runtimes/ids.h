@@ -1,5 +1,5 @@
 /*
- * ids.h - who has which range of 65,536 host ids: RUN_DIR/ids/SLOT, a link
+ * ids.h - who has which range of 65,536 host ids: RUN_DIR/mnt/ids/SLOT, a link
  * whose text is the id of the sandbox, so that a slot is taken and named in
  * one step, whatever kills us.
  */

@@ -8,6 +8,7 @@
 #ifndef RUNTIMES_IMPL_H
 #define RUNTIMES_IMPL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "runtimes/cgroup.h"
@@ -20,12 +21,14 @@ struct native {
 	struct rt_env env; /* strings are copies of ours */
 	int instances_fd, ids_fd, agents_fd;
 	int sandboxes_fd, layers_fd;
-	int inner_fd;  /* our tmpfs in the pinned namespace: dev, usr */
+	int disks_fd;  /* where disks are mounted, d/ID */
+	int inner_fd;  /* our tmpfs in the pinned namespace: dev, usr, d */
 	int host_ns;   /* the mount namespace we came from */
 	int pin_ns;    /* the pinned one */
 	int stem_ns;   /* the small one that sandboxes are cloned from */
 	int uts_ns;    /* our own, to come back to */
 	int agent_fd;  /* the agent's program, sealed */
+	bool entered;  /* all of this is there */
 	char boot[40]; /* boot id of the kernel */
 	struct cgroups cgroups;
 	struct filters filters;

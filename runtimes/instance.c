@@ -260,6 +260,8 @@ instance_list(
 	if (rc == 0 && !l.ended)
 		rc = dirs_each(native.sandboxes_fd, ".", list_trace, &l, e);
 	if (rc == 0 && !l.ended)
+		rc = dirs_each(native.disks_fd, ".", list_trace, &l, e);
+	if (rc == 0 && !l.ended)
 		rc = dirs_each(native.agents_fd, ".", list_trace, &l, e);
 	if (rc == 0 && !l.ended)
 		rc = cgroup_each(&native.cgroups, list_trace, &l, e);

@@ -30,9 +30,8 @@
 #define KILL_WAIT_S 5
 #define OOM_SCORE_ADJ "500" /* before anything of the host's */
 
-#define NAMESPACES                                                   \
-	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | \
-	    CLONE_NEWIPC | CLONE_NEWUTS)
+/* The child makes the others itself, when it belongs to its user namespace. */
+#define NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID)
 
 /* One child at a time. Static: should one ever outlive our patience, its
  * memory stays what it is. */

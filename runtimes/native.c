@@ -315,6 +315,8 @@ layer_used(const char *layer)
 static int
 enter(const struct rt_env *env, struct err *e)
 {
+	if (native.entered)
+		return 0;
 	if (geteuid() != 0)
 		return err_setx(e, EPERM, "native sandboxes need root");
 	if (env->id_count < ID_RANGE ||
@@ -325,7 +327,10 @@ enter(const struct rt_env *env, struct err *e)
 	if (place_init(env, e) < 0)
 		return -1;
 	cgroup_find(&native.cgroups, native.env.cgroup);
-	return cgroup_init(&native.cgroups, e);
+	if (cgroup_init(&native.cgroups, e) < 0)
+		return -1;
+	native.entered = true;
+	return 0;
 }
 
 static int
@@ -358,6 +363,7 @@ native_undo(const struct rt_env *env, struct err *e)
 		*e = failed;
 		return -1;
 	}
+	native.entered = false;
 	return cgroup_done(&native.cgroups, e) < 0 ? -1 : place_undo(env, e);
 }
 

@@ -29,6 +29,9 @@
 #define MFD_EXEC 0x0010U
 #endif
 
+#define DISKS "d"
+#define INSTANCES "instances"
+#define IDS "ids"
 #define READY "ready" /* the last thing made in our tmpfs */
 #define HIGH_FD 10    /* out of the way of what a child has */
 
@@ -203,40 +206,63 @@ bind_usr(int inner)
 }
 
 static int
-fill_inner(int inner)
+make_dev(int inner)
 {
 	struct mount_attr ro = { .attr_set = MOUNT_ATTR_RDONLY };
 	cleanup_fd int dev = -1;
 
-	if (mkdirat(inner, "dev", 0755) < 0 ||
-	    mkdirat(inner, "usr", 0755) < 0 || bind_usr(inner) < 0 ||
-	    (dev = openat(inner, "dev", O_DIRECTORY | O_RDONLY | O_CLOEXEC)) <
-		0 ||
-	    fill_dev(dev) < 0 || mkdirat(inner, READY, 0755) < 0)
+	if (fchdir(inner) < 0 || mkdir("dev", 0755) < 0 ||
+	    mount("dev", "dev", "tmpfs", MS_NOSUID | MS_NOEXEC,
+		"mode=0755,size=64k,nr_inodes=32") < 0)
 		return -1;
-	return mount_setattr(inner, "", AT_EMPTY_PATH, &ro, sizeof(ro));
+	dev = open("dev", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	dirs_leave();
+	if (dev < 0 || fill_dev(dev) < 0)
+		return -1;
+	return mount_setattr(dev, "", AT_EMPTY_PATH, &ro, sizeof(ro));
+}
+
+static int
+fill_inner(int inner)
+{
+	if (make_dev(inner) < 0 || mkdirat(inner, "usr", 0755) < 0 ||
+	    bind_usr(inner) < 0 || mkdirat(inner, DISKS, 0700) < 0 ||
+	    mkdirat(inner, INSTANCES, 0700) < 0 ||
+	    mkdirat(inner, IDS, 0700) < 0)
+		return -1;
+	return mkdirat(inner, READY, 0755);
+}
+
+static int
+new_inner(const char *dir)
+{
+	(void)umount2(dir, MNT_DETACH); /* half made, perhaps */
+	if (mount("sbxd", dir, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		"mode=0755,size=256m,nr_inodes=1048576") < 0)
+		return -1;
+	native.inner_fd =
+	    open(dir, O_DIRECTORY | O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	return native.inner_fd < 0 ? -1 : fill_inner(native.inner_fd);
 }
 
 static int
 open_inner(struct err *e)
 {
+	const int flags = O_DIRECTORY | O_RDONLY | O_NOFOLLOW | O_CLOEXEC;
 	cleanup_free char *dir = pin_path("");
 
-	native.inner_fd =
-	    open(dir, O_DIRECTORY | O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (native.inner_fd < 0)
+	if ((native.inner_fd = open(dir, flags)) < 0)
 		return err_set(e, errno, "%s", dir);
-	if (faccessat(native.inner_fd, READY, F_OK, 0) == 0)
-		return 0;
-	close_fd(&native.inner_fd);
-	(void)umount2(dir, MNT_DETACH); /* half made, perhaps */
-	if (mount("sbxd", dir, "tmpfs", MS_NOSUID | MS_NOEXEC,
-		"mode=0755,size=1m,nr_inodes=64") < 0)
-		return err_set(e, errno, "mount %s", dir);
-	native.inner_fd =
-	    open(dir, O_DIRECTORY | O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (native.inner_fd < 0 || fill_inner(native.inner_fd) < 0)
-		return err_set(e, errno, "prepare %s", dir);
+	if (faccessat(native.inner_fd, READY, F_OK, 0) < 0) {
+		close_fd(&native.inner_fd);
+		if (new_inner(dir) < 0)
+			return err_set(e, errno, "prepare %s", dir);
+	}
+	native.disks_fd = openat(native.inner_fd, DISKS, flags);
+	native.instances_fd = openat(native.inner_fd, INSTANCES, flags);
+	native.ids_fd = openat(native.inner_fd, IDS, flags);
+	if (native.disks_fd < 0 || native.instances_fd < 0 || native.ids_fd < 0)
+		return err_set(e, errno, "%s, inside", dir);
 	return 0;
 }
 
@@ -380,8 +406,6 @@ open_dirs(struct err *e)
 {
 	int mnt = -1;
 	const struct dir run[] = {
-		{ &native.instances_fd, "instances", 0700, false },
-		{ &native.ids_fd, "ids", 0700, false },
 		{ &native.agents_fd, "agents", 0710, true },
 		{ &mnt, "mnt", 0755, false },
 	};
@@ -392,7 +416,7 @@ open_dirs(struct err *e)
 	bool outside = native.pin_ns < 0;
 	int rc;
 
-	rc = make_dirs(native.env.run_dir, run, outside ? 4 : 3, e);
+	rc = make_dirs(native.env.run_dir, run, outside ? 2 : 1, e);
 	if (rc == 0)
 		rc = make_dirs(native.env.data_dir, data, 2, e);
 	close_fd(&mnt);
@@ -410,6 +434,7 @@ copy_env(const struct rt_env *env)
 		.sandboxes_fd = -1,
 		.layers_fd = -1,
 		.inner_fd = -1,
+		.disks_fd = -1,
 		.host_ns = -1,
 		.pin_ns = -1,
 		.stem_ns = -1,
@@ -445,8 +470,7 @@ place_init(const struct rt_env *env, struct err *e)
 int
 place_undo(const struct rt_env *env, struct err *e)
 {
-	static const char *const names[] = { "mnt", "agents", "ids",
-		"instances" };
+	static const char *const names[] = { "mnt", "agents" };
 	cleanup_free char *file = pin_path("/ns");
 	cleanup_free char *dir = pin_path("");
 	cleanup_fd int run = -1;

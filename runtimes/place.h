@@ -5,8 +5,13 @@
  *
  * RUN_DIR/mnt is a private mount of the host's with one file, ns, on which
  * the namespace is bound; the next broker enters it there. Inside, the same
- * directory is a tmpfs of ours: dev/, the /dev of all sandboxes, and usr/, the
- * host's /usr, read-only.
+ * directory is a tmpfs of ours, which lives as long as what it tells of:
+ *
+ *	instances/ID  the records
+ *	ids/SLOT      who has which range of ids
+ *	d/ID/         the sandboxes' disks
+ *	dev/          the /dev of all sandboxes, read-only
+ *	usr/          the host's /usr, read-only
  */
 #ifndef RUNTIMES_PLACE_H
 #define RUNTIMES_PLACE_H

@@ -1,5 +1,5 @@
 /*
- * record.h - what the broker knows of an instance: RUN_DIR/instances/ID, a
+ * record.h - what the broker knows of an instance: RUN_DIR/mnt/instances/ID, a
  * line a field, replaced as a whole, root only. It is written before the
  * first thing of a sandbox is made and removed after the last is gone.
  */

@@ -4,8 +4,8 @@
  * A runtime is one const struct of functions, called by a broker worker:
  * root, one thread, blocking straight-line code, several workers at once in
  * several processes. What an id means is known from the runtime's own records
- * in RUN_DIR/instances/ID, never from the caller. All functions return 0, or
- * -1 and a filled struct err.
+ * in RUN_DIR/mnt/instances/ID, never from the caller. All functions return 0,
+ * or -1 and a filled struct err.
  */
 #ifndef RUNTIMES_RUNTIME_H
 #define RUNTIMES_RUNTIME_H
@@ -39,7 +39,7 @@ struct rt_image {
 
 /* Where a runtime works and what it may use; one for the life of a broker. */
 struct rt_env {
-	const char *run_dir;	/* sockets, instances/, ids/, mnt */
+	const char *run_dir;	/* agents/, mnt/ */
 	const char *data_dir;	/* sandboxes/, layers/, images/ */
 	const char *cgroup;	/* our directory's name under each hierarchy */
 	const char *agent_path; /* the program sbx-agent */

@@ -104,12 +104,19 @@ class Home:
         return {
             'cgroups': self.cgroups(),
             'processes': self.processes(),
-            'records': os.listdir(self.run + '/instances'),
-            'ids': os.listdir(self.run + '/ids'),
+            'records': self.inside('instances'),
+            'ids': self.inside('ids'),
             'sockets': os.listdir(self.run + '/agents'),
             'directories': os.listdir(self.data + '/sandboxes'),
             'mounts': self.mounts(),
         }
+
+    def inside(self, name):
+        """What RUN_DIR/mnt/NAME holds in the pinned namespace."""
+        return subprocess.run(
+            ['nsenter', '--mount=' + self.run + '/mnt/ns', 'ls', '-A',
+             self.run + '/mnt/' + name], capture_output=True, text=True,
+            check=True).stdout.split()
 
     def mounts(self):
         """Of sandboxes, in the pinned namespace."""
@@ -118,7 +125,7 @@ class Home:
              '/proc/self/mountinfo'], capture_output=True, text=True,
             check=True).stdout
         return [line for line in out.splitlines()
-                if self.data + '/sandboxes/' in line]
+                if self.run + '/mnt/d/' in line]
 
     def expect_nothing(self, seconds=5):
         until = time.monotonic() + seconds * SLOW
