@@ -226,6 +226,7 @@ sandbox_create(struct front *f, const struct caller *c,
 {
 	struct plan p = { .profile = NULL };
 	struct sandbox *sb;
+	bool ready;
 
 	if (f->stopping)
 		return err_setx(e, EBUSY, "the daemon is stopping");
@@ -242,15 +243,17 @@ sandbox_create(struct front *f, const struct caller *c,
 	}
 	give_identity(sb, c, a, &p);
 	life_begin(sb, SB_CREATING);
-	/*
-	 * The worker works while the row is written. A warm one's row says
-	 * running at once: after a crash it is claimed again, which is
-	 * idempotent, and a second write is saved.
-	 */
-	if (sb->warm)
-		life_claim(sb);
-	else
+	ready = sb->warm &&
+	    memcmp(&p.limits, &p.profile->limits, sizeof(p.limits)) == 0;
+	/* The worker works while the row is written. */
+	if (!sb->warm)
 		life_create(sb);
+	else if (!ready)
+		life_claim(sb);
+	/*
+	 * A warm one's row says running at once: after a crash it is claimed
+	 * again, which is idempotent, and a second write is saved.
+	 */
 	sb->state = sb->warm ? SB_RUNNING : SB_CREATING;
 	if (sb_store(sb, e) < 0) {
 		life_reclaim(sb);
@@ -258,8 +261,12 @@ sandbox_create(struct front *f, const struct caller *c,
 	}
 	sb->state = SB_CREATING;
 	registry_add(sb);
-	sb_announce(sb);
+	/* whoever waits for a warm one hears of it when it runs */
+	if (!ready && (a->keep_failed || !sb->warm))
+		sb_announce(sb);
 	created_event(sb);
+	if (ready)
+		life_run_claimed(sb);
 	*ret = sb;
 	return 0;
 }

@@ -109,6 +109,7 @@ struct sandbox {
 	/* below is front_impl.h's */
 	unsigned refs;
 	unsigned gen;		/* counts transitions: late answers are old */
+	bool claiming;		/* announced; its jobs wait for its host name */
 	bool adopted;		/* coming up after a restart: no event */
 	bool pooled;		/* ready and without an identity: no row */
 	bool http;		/* made over HTTP: the connect timeout counts */

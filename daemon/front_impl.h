@@ -43,6 +43,9 @@ void life_create(struct sandbox *sb);
 void life_connect(struct sandbox *sb);
 /* Host name and limits of one that is up, then connects where needed. */
 void life_claim(struct sandbox *sb);
+/* One of the pool that has its limits already runs at once; the host name
+ * follows, and jobs wait for it. */
+void life_run_claimed(struct sandbox *sb);
 /* Kills what runs, keeps the disk, goes to stopped. */
 void life_stop(struct sandbox *sb);
 /* Destroys what there is of it and makes it again: what the pool gave died in

@@ -560,7 +560,7 @@ job_start(struct sandbox *sb, const struct job_args *a, struct job **ret,
 	if (!a->session)
 		sb->newest = job;
 	*ret = job;
-	if (sb->state == SB_RUNNING)
+	if (sb->state == SB_RUNNING && !sb->claiming)
 		start_now(job);
 	return 0;
 }

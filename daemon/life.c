@@ -111,6 +111,7 @@ life_begin(struct sandbox *sb, enum sb_state state)
 {
 	sb->gen++;
 	sb->state = state;
+	sb->claiming = false;
 	if (sb->grace != NULL) {
 		uv_close((uv_handle_t *)sb->grace, (uv_close_cb)free);
 		sb->grace = NULL;
@@ -151,6 +152,7 @@ took_info(struct sandbox *sb, const struct rt_info *i)
 static void
 settle(struct sandbox *sb, enum sb_state state, const char *event)
 {
+	bool in_row = sb->warm && sb->state == SB_CREATING;
 	struct err e;
 
 	sb->state = state;
@@ -159,7 +161,8 @@ settle(struct sandbox *sb, enum sb_state state, const char *event)
 	sb->started_ms = state == SB_RUNNING || state == SB_PAUSED
 	    ? (sb->started_ms != 0 ? sb->started_ms : now_real_ms())
 	    : 0;
-	if (sb_store(sb, &e) < 0)
+	/* the row of a warm one says running since its create */
+	if (!(in_row && state == SB_RUNNING) && sb_store(sb, &e) < 0)
 		log_warnx("sandbox %s: %s", sb->id, e.text);
 	sb_announce(sb);
 	if (event != NULL && !sb->pooled)
@@ -184,6 +187,8 @@ life_recreate(struct sandbox *sb)
 {
 	struct broker_req q;
 
+	if (sb->claiming) /* somebody was told of it */
+		sb->keep_failed = true;
 	life_begin(sb, SB_CREATING);
 	sb->warm = false;
 	drop_agent(sb);
@@ -201,7 +206,7 @@ fail(struct sandbox *sb, const struct err *why)
 
 	log_warnx(
 	    "sandbox %s: %s: %s", sb->id, sb_state_names[sb->state], why->text);
-	if (sb->warm && sb->state == SB_CREATING) {
+	if (sb->warm && (sb->state == SB_CREATING || sb->claiming)) {
 		life_recreate(sb);
 		return;
 	}
@@ -289,6 +294,8 @@ life_send_env(struct sandbox *sb)
 static void
 up(struct sandbox *sb)
 {
+	struct front *f = sb->f;
+
 	if (sb->pooled) {
 		sb->state = SB_RUNNING;
 		sb->started_ms = now_real_ms();
@@ -301,6 +308,7 @@ up(struct sandbox *sb)
 	sb->adopted = false;
 	if (sb->state == SB_RUNNING)
 		jobs_run(sb);
+	poolrun_refill(f);
 }
 
 static void
@@ -342,6 +350,17 @@ life_connect(struct sandbox *sb)
 	    sb->state == SB_PAUSED ? 0 : AGENT_TIMEOUT_MS, said_hello, sb);
 }
 
+/* The host name that its jobs waited for is set. */
+static void
+named(struct sandbox *sb)
+{
+	struct front *f = sb->f;
+
+	sb->claiming = false;
+	jobs_run(sb);
+	poolrun_refill(f);
+}
+
 static void
 claimed(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
 {
@@ -355,8 +374,10 @@ claimed(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
 		fail_rep(sb, "claim", rep);
 	else if (sb->agent == NULL)
 		life_connect(sb);
-	else
+	else if (!sb->claiming)
 		up(sb);
+	else
+		named(sb);
 }
 
 void
@@ -368,6 +389,16 @@ life_claim(struct sandbox *sb)
 	str_copy(q.name, *sb->name != '\0' ? sb->name : sb->id, sizeof(q.name));
 	q.limits = sb->limits;
 	ask(sb, &q, claimed);
+}
+
+void
+life_run_claimed(struct sandbox *sb)
+{
+	if (json_object_size(sb->env) != 0)
+		life_send_env(sb);
+	settle(sb, SB_RUNNING, "started");
+	sb->claiming = true;
+	life_claim(sb);
 }
 
 static void

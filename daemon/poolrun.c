@@ -11,9 +11,6 @@
 
 /* How often the plan is made without a claim: rates decay, idle ones shrink. */
 #define TICK_MS 1000
-/* The refill begins this long after a claim, so that on a small machine the
- * claim, a matter of microseconds, does not compete with it. */
-#define REFILL_MS 1
 /* A ready one that does not answer a ping in this time is dead. */
 #define PING_MS 2000
 
@@ -30,7 +27,6 @@ struct pool {
 	struct front *f; /* borrowed */
 	TAILQ_HEAD(, keeper) keepers;
 	uv_timer_t tick;
-	uv_timer_t refill;
 	int64_t health_at_ms;
 	bool stopped;
 };
@@ -165,10 +161,11 @@ on_tick(uv_timer_t *t)
 	carry_out(t->data);
 }
 
-static void
-on_refill(uv_timer_t *t)
+void
+poolrun_refill(struct front *f)
 {
-	carry_out(t->data);
+	if (f->pool != NULL)
+		carry_out(f->pool);
 }
 
 /*** What happens to one ***/
@@ -215,8 +212,6 @@ poolrun_take(struct front *f, const char *profile)
 		sb = TAILQ_FIRST(&k->ready);
 	if (sb != NULL)
 		TAILQ_REMOVE(&k->ready, sb, link);
-	if (!uv_is_active((uv_handle_t *)&f->pool->refill))
-		(void)uv_timer_start(&f->pool->refill, on_refill, REFILL_MS, 0);
 	return sb;
 }
 
@@ -256,8 +251,6 @@ poolrun_new(struct front *f)
 	(void)uv_timer_init(f->loop, &p->tick);
 	p->tick.data = p;
 	(void)uv_timer_start(&p->tick, on_tick, TICK_MS, TICK_MS);
-	(void)uv_timer_init(f->loop, &p->refill);
-	p->refill.data = p;
 	carry_out(p);
 }
 
@@ -280,7 +273,6 @@ poolrun_free(struct front *f)
 		TAILQ_REMOVE(&p->keepers, k, link);
 		free(k);
 	}
-	uv_close((uv_handle_t *)&p->refill, NULL);
 	uv_close((uv_handle_t *)&p->tick, closed);
 }
 
