@@ -209,8 +209,11 @@ static int
 run_stream(struct worker *w, const struct broker_req *q, struct answer *a,
     struct err *e)
 {
-	if (w->rt->stream(
-		q->id, q->fdnum, q->ino, q->flag != 0, &a->fds[0], e) < 0)
+	const struct rt_stream which = {
+		.fdnum = q->fdnum, .ino = q->ino, .writing = q->flag != 0
+	};
+
+	if (w->rt->stream(q->id, &which, &a->fds[0], e) < 0)
 		return -1;
 	a->nfds = 1;
 	return 0;

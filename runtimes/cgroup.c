@@ -20,164 +20,6 @@
 #define QUOTA_MIN_USEC 1000
 #define EMPTY_WAIT_MS 10000
 #define REMOVE_TRIES 200
-#define MOUNTINFO "/proc/self/mountinfo"
-
-/*** Finding ***/
-
-static const struct {
-	const char *v1;	  /* controller's name among a mount's options */
-	const char *file; /* of version 2, in a group that has it */
-} parts[CGROUP_PARTS] = {
-	[CGROUP_MEMORY] = { "memory", "memory.max" },
-	[CGROUP_CPU] = { "cpu", "cpu.max" },
-	[CGROUP_PIDS] = { "pids", "pids.max" },
-	[CGROUP_CPUACCT] = { "cpuacct", NULL },
-	[CGROUP_FREEZER] = { "freezer", NULL },
-	[CGROUP_UNIFIED] = { NULL, NULL },
-};
-
-static bool
-has_word(const char *list, const char *word)
-{
-	size_t n = strlen(word);
-	const char *p = list;
-
-	while ((p = strstr(p, word)) != NULL) {
-		if ((p == list || p[-1] == ',' || p[-1] == ' ') &&
-		    (p[n] == '\0' || strchr(", \n", p[n]) != NULL))
-			return true;
-		p += n;
-	}
-	return false;
-}
-
-static void
-add_tree(struct cgroups *c, const char *path, bool unified, const char *opts)
-{
-	struct cgroup_tree *t = &c->tree[c->ntrees];
-	bool used = unified && c->part[CGROUP_UNIFIED] < 0;
-	size_t i;
-
-	if (c->ntrees == CGROUP_TREES_MAX ||
-	    !str_copy(t->path, path, sizeof(t->path)))
-		return;
-	if (used)
-		c->part[CGROUP_UNIFIED] = (int)c->ntrees;
-	for (i = 0; i < CGROUP_PARTS && !unified; i++)
-		if (parts[i].v1 != NULL && c->part[i] < 0 &&
-		    has_word(opts, parts[i].v1)) {
-			c->part[i] = (int)c->ntrees;
-			used = true;
-		}
-	if (!used)
-		return;
-	t->fd = -1;
-	t->unified = unified;
-	c->ntrees++;
-}
-
-/* "36 25 0:31 / /sys/fs/cgroup/cpu rw shared:1 - cgroup cgroup rw,cpu" */
-static void
-read_mount(struct cgroups *c, char *line)
-{
-	char *rest = strstr(line, " - "), path[128], type[32], opts[256];
-
-	if (rest == NULL || sscanf(line, "%*d %*d %*s / %127s", path) != 1 ||
-	    sscanf(rest, " - %31s %*s %255s", type, opts) != 2)
-		return;
-	if (strcmp(type, "cgroup2") == 0)
-		add_tree(c, path, true, "");
-	else if (strcmp(type, "cgroup") == 0)
-		add_tree(c, path, false, opts);
-}
-
-/* The v2 tree has a controller for us when its root gives it to children. */
-static void
-read_unified(struct cgroups *c)
-{
-	int u = c->part[CGROUP_UNIFIED];
-	char path[192], list[256];
-	size_t i;
-
-	if (u < 0)
-		return;
-	(void)snprintf(
-	    path, sizeof(path), "%s/cgroup.subtree_control", c->tree[u].path);
-	if (fd_read_at(AT_FDCWD, path, list, sizeof(list)) < 0)
-		return;
-	for (i = 0; i < CGROUP_PARTS; i++)
-		if (parts[i].file != NULL && c->part[i] < 0 &&
-		    has_word(list, parts[i].v1)) {
-			c->part[i] = u;
-			c->v2_limits = true;
-		}
-}
-
-void
-cgroup_find(struct cgroups *c, const char *name)
-{
-	char *line = NULL;
-	size_t i, room = 0;
-	FILE *f;
-
-	memset(c, 0, sizeof(*c));
-	c->name = name;
-	for (i = 0; i < CGROUP_PARTS; i++)
-		c->part[i] = -1;
-	if ((f = fopen(MOUNTINFO, "re")) == NULL)
-		return;
-	while (getline(&line, &room, f) > 0)
-		read_mount(c, line);
-	free(line);
-	(void)fclose(f);
-	read_unified(c);
-	if (c->part[CGROUP_UNIFIED] < 0)
-		return;
-	/* cgroup.kill, cgroup.freeze and cpu.stat are there */
-	c->part[CGROUP_FREEZER] = c->part[CGROUP_CPUACCT] = -1;
-}
-
-static bool
-tree_used(const struct cgroups *c, size_t tree)
-{
-	size_t i;
-
-	for (i = 0; i < CGROUP_PARTS; i++)
-		if (c->part[i] == (int)tree)
-			return true;
-	return false;
-}
-
-void
-cgroup_report(const struct cgroups *c, struct buf *report)
-{
-	static const struct {
-		enum cgroup_part part;
-		const char *lost;
-	} rows[] = {
-		{ CGROUP_MEMORY, "memory is not limited" },
-		{ CGROUP_CPU, "cpu time is not limited" },
-		{ CGROUP_PIDS, "the number of processes is not limited" },
-	};
-	bool unified = c->part[CGROUP_UNIFIED] >= 0;
-	size_t i;
-
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		int t = c->part[rows[i].part];
-
-		if (t < 0)
-			(void)buf_addf(report, "cgroup %s: none: %s\n",
-			    parts[rows[i].part].v1, rows[i].lost);
-		else
-			(void)buf_addf(report, "cgroup %s: version %d, %s\n",
-			    parts[rows[i].part].v1, c->tree[t].unified ? 2 : 1,
-			    c->tree[t].path);
-	}
-	(void)buf_addf(report, "cgroup kill: %s\n",
-	    unified			       ? "version 2"
-		: c->part[CGROUP_FREEZER] >= 0 ? "version 1's freezer"
-					       : "none: by process 1");
-}
 
 /*** Our parent groups ***/
 
@@ -212,8 +54,9 @@ enable(const struct cgroups *c)
 	size_t i;
 
 	for (i = 0; i < CGROUP_PARTS; i++)
-		if (parts[i].file != NULL && c->part[i] == u) {
-			(void)snprintf(text, sizeof(text), "+%s", parts[i].v1);
+		if (i != CGROUP_UNIFIED && c->part[i] == u) {
+			(void)snprintf(text, sizeof(text), "+%s",
+			    cgroup_part_name((enum cgroup_part)i));
 			(void)fd_write_at(
 			    c->tree[u].fd, "cgroup.subtree_control", text);
 		}
@@ -225,7 +68,8 @@ cgroup_init(struct cgroups *c, struct err *e)
 	size_t i;
 
 	for (i = 0; i < c->ntrees; i++)
-		if (tree_used(c, i) && make_parent(c, &c->tree[i], e) < 0)
+		if (cgroup_tree_used(c, i) &&
+		    make_parent(c, &c->tree[i], e) < 0)
 			return -1;
 	if (c->v2_limits)
 		enable(c);
@@ -243,7 +87,8 @@ cgroup_done(struct cgroups *c, struct err *e)
 		(void)snprintf(
 		    path, sizeof(path), "%s/%s", c->tree[i].path, c->name);
 		close_fd(&c->tree[i].fd);
-		if (tree_used(c, i) && rmdir(path) < 0 && errno != ENOENT)
+		if (cgroup_tree_used(c, i) && rmdir(path) < 0 &&
+		    errno != ENOENT)
 			rc = err_set(e, errno, "cgroup %s", path);
 	}
 	return rc;
@@ -375,7 +220,7 @@ cgroup_limit(const struct cgroups *c, const char *id, const struct rt_limits *l,
 			return err_setx(e, EOPNOTSUPP,
 			    "no cgroup controller %s on this host: "
 			    "its limit cannot be held",
-			    parts[rows[i].part].v1);
+			    cgroup_part_name(rows[i].part));
 	}
 	return 0;
 }
@@ -475,20 +320,6 @@ now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* Any tree knows who is in: all were entered together. */
-static int
-any_tree(const struct cgroups *c)
-{
-	size_t i;
-
-	if (c->part[CGROUP_UNIFIED] >= 0)
-		return c->part[CGROUP_UNIFIED];
-	for (i = 0; i < c->ntrees; i++)
-		if (c->tree[i].fd >= 0)
-			return (int)i;
-	return -1;
-}
-
 /* Signals everyone in tree t: how many there were, or -errno. The list and
  * its processes are of one moment only: the caller asks again. */
 static int
@@ -520,17 +351,20 @@ signal_all(const struct cgroups *c, int t, const char *id, int sig)
 	return n;
 }
 
-/* One pass; 0 when the groups are empty or not there. */
+/* One pass; 0 when all is empty or not there. All groups are entered
+ * together: the unified one, whose fork cannot be outrun, knows everybody. */
 static int
 kill_pass(const struct cgroups *c, const char *id)
 {
 	const struct knob v2 = { CGROUP_UNIFIED, "cgroup.kill", "1", false };
+	int u = c->part[CGROUP_UNIFIED], n, all = 0;
 	size_t i;
-	int n = 0, all = 0;
 	struct err e;
 
-	if (c->part[CGROUP_UNIFIED] >= 0)
+	if (u >= 0) {
 		(void)turn(c, id, &v2, &e); /* kernels before 5.14 have none */
+		return signal_all(c, u, id, SIGKILL);
+	}
 	for (i = 0; i < c->ntrees; i++) {
 		if (c->tree[i].fd < 0)
 			continue;
@@ -550,8 +384,6 @@ cgroup_kill(const struct cgroups *c, const char *id, struct err *e)
 	struct err ignored;
 	int n;
 
-	if (any_tree(c) < 0)
-		return 0;
 	while ((n = kill_pass(c, id)) != 0) {
 		if (n < 0)
 			return err_set(e, -n, "cgroup %s", id);

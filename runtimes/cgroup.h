@@ -53,8 +53,14 @@ struct cgroup_entry {
 	size_t ntasks;
 };
 
-/* Finds what the host has. Makes nothing; never fails. */
-void cgroup_find(struct cgroups *c, const char *name);
+#define CGROUP_MOUNTINFO "/proc/self/mountinfo"
+
+/* Finds what the host has, by that file. Makes nothing; never fails. */
+void cgroup_find(struct cgroups *c, const char *name, const char *mountinfo);
+/* Whether we use anything of that tree. */
+bool cgroup_tree_used(const struct cgroups *c, size_t tree);
+/* "memory", "cpu", ...: a controller's name. */
+const char *cgroup_part_name(enum cgroup_part part);
 /* Makes NAME in each tree and opens it. */
 int cgroup_init(struct cgroups *c, struct err *e);
 /* Removes NAME, which must be empty, everywhere. */

@@ -164,8 +164,8 @@ instance_trees(const char *id, struct rt_tree *ret, size_t *n, struct err *e)
 /*** Streams ***/
 
 int
-instance_stream(const char *id, int fdnum, uint64_t ino, bool writing,
-    int *ret_fd, struct err *e)
+instance_stream(
+    const char *id, const struct rt_stream *which, int *ret_fd, struct err *e)
 {
 	cleanup_fd int proc = -1, at = -1;
 	char path[48];
@@ -175,21 +175,22 @@ instance_stream(const char *id, int fdnum, uint64_t ino, bool writing,
 
 	if (instance_up(id, &r, &proc, e) < 0)
 		return -1;
-	(void)snprintf(path, sizeof(path), "fd/%d", fdnum);
+	(void)snprintf(path, sizeof(path), "fd/%d", which->fdnum);
 	if ((at = openat(proc, path, O_PATH | O_CLOEXEC)) < 0 ||
 	    fstat(at, &st) < 0)
 		return err_set(
-		    e, errno, "sandbox %s: descriptor %d", id, fdnum);
-	if (!S_ISFIFO(st.st_mode) || st.st_ino != ino)
+		    e, errno, "sandbox %s: descriptor %d", id, which->fdnum);
+	if (!S_ISFIFO(st.st_mode) || st.st_ino != which->ino)
 		return err_setx(e, ESTALE,
-		    "sandbox %s: descriptor %d is another file now", id, fdnum);
+		    "sandbox %s: descriptor %d is another file now", id,
+		    which->fdnum);
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", at);
 	fd = open(path,
-	    (writing ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_NOCTTY |
+	    (which->writing ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_NOCTTY |
 		O_CLOEXEC);
 	if (fd < 0)
 		return err_set(
-		    e, errno, "sandbox %s: descriptor %d", id, fdnum);
+		    e, errno, "sandbox %s: descriptor %d", id, which->fdnum);
 	*ret_fd = fd;
 	return 0;
 }

@@ -19,8 +19,8 @@ int instance_up(
 int instance_stats(const char *id, struct rt_stats *ret, struct err *e);
 int instance_trees(
     const char *id, struct rt_tree *ret, size_t *n, struct err *e);
-int instance_stream(const char *id, int fdnum, uint64_t ino, bool writing,
-    int *ret_fd, struct err *e);
+int instance_stream(
+    const char *id, const struct rt_stream *which, int *ret_fd, struct err *e);
 int instance_list(
     int (*each)(const struct rt_info *, void *), void *arg, struct err *e);
 

@@ -326,7 +326,7 @@ enter(const struct rt_env *env, struct err *e)
 	(void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
 	if (place_init(env, e) < 0)
 		return -1;
-	cgroup_find(&native.cgroups, native.env.cgroup);
+	cgroup_find(&native.cgroups, native.env.cgroup, CGROUP_MOUNTINFO);
 	if (cgroup_init(&native.cgroups, e) < 0)
 		return -1;
 	native.entered = true;

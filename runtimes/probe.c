@@ -125,7 +125,7 @@ probe_native(const struct rt_env *env, struct buf *report, struct err *e)
 	for (i = 0; i < sizeof(probes) / sizeof(probes[0]); i++)
 		if (probes[i](report, e) < 0)
 			return -1;
-	cgroup_find(&c, env->cgroup);
+	cgroup_find(&c, env->cgroup, CGROUP_MOUNTINFO);
 	cgroup_report(&c, report);
 	(void)buf_adds(report,
 	    "storage limits: sized tmpfs: counts as memory, lost at a "

@@ -85,6 +85,13 @@ struct rt_tree {
 	int fd; /* directory; the caller closes */
 };
 
+/* A pipe among the agent's descriptors, and which end of it is wanted. */
+struct rt_stream {
+	int fdnum;
+	uint64_t ino; /* what it must be */
+	bool writing;
+};
+
 struct runtime {
 	const char *name;
 
@@ -117,11 +124,8 @@ struct runtime {
 	 */
 	int (*trees)(
 	    const char *id, struct rt_tree *ret, size_t *n, struct err *e);
-	/*
-	 * Reopens the agent's descriptor fdnum after a restart of the front:
-	 * a pipe with this inode number, opened for reading or writing.
-	 */
-	int (*stream)(const char *id, int fdnum, uint64_t ino, bool writing,
+	/* Reopens a descriptor of the agent's after a restart of the front. */
+	int (*stream)(const char *id, const struct rt_stream *which,
 	    int *ret_fd, struct err *e);
 	/* The agent on the disk of one that is down, for files only; it ends
 	 * when its last connection has been closed for 10 s, or at start. */

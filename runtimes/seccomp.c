@@ -4,7 +4,9 @@
 #include <linux/sched.h>
 #include <seccomp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -39,305 +41,61 @@ struct when {
 	uint32_t arg2, mask2, value2; /* mask2 0: no second condition */
 };
 
-/* Allowed with any arguments. */
-static const char *const allowed[] = {
-	/* files */
-	"access",
-	"chdir",
-	"chmod",
-	"chown",
-	"close",
-	"close_range",
-	"copy_file_range",
-	"creat",
-	"dup",
-	"dup2",
-	"dup3",
-	"faccessat",
-	"faccessat2",
-	"fadvise64",
-	"fallocate",
-	"fchdir",
-	"fchmod",
-	"fchmodat",
-	"fchown",
-	"fchownat",
-	"fcntl",
-	"fdatasync",
-	"fgetxattr",
-	"flistxattr",
-	"flock",
-	"fremovexattr",
-	"fsetxattr",
-	"fstat",
-	"fstatfs",
-	"fsync",
-	"ftruncate",
-	"futimesat",
-	"getcwd",
-	"getdents",
-	"getdents64",
-	"getxattr",
-	"inotify_add_watch",
-	"inotify_init",
-	"inotify_init1",
-	"inotify_rm_watch",
-	"io_cancel",
-	"io_destroy",
-	"io_getevents",
-	"io_pgetevents",
-	"io_setup",
-	"io_submit",
-	"ioctl",
-	"lchown",
-	"lgetxattr",
-	"link",
-	"linkat",
-	"listxattr",
-	"llistxattr",
-	"lremovexattr",
-	"lseek",
-	"lsetxattr",
-	"lstat",
-	"mkdir",
-	"mkdirat",
-	"mknod",
-	"mknodat",
-	"newfstatat",
-	"open",
-	"openat",
-	"openat2",
-	"pipe",
-	"pipe2",
-	"pread64",
-	"preadv",
-	"preadv2",
-	"pwrite64",
-	"pwritev",
-	"pwritev2",
-	"read",
-	"readahead",
-	"readlink",
-	"readlinkat",
-	"readv",
-	"removexattr",
-	"rename",
-	"renameat",
-	"renameat2",
-	"rmdir",
-	"sendfile",
-	"setxattr",
-	"splice",
-	"stat",
-	"statfs",
-	"statx",
-	"symlink",
-	"symlinkat",
-	"sync",
-	"sync_file_range",
-	"syncfs",
-	"tee",
-	"truncate",
-	"umask",
-	"unlink",
-	"unlinkat",
-	"utime",
-	"utimensat",
-	"utimes",
-	"vmsplice",
-	"write",
-	"writev",
-	/* waiting */
-	"epoll_create",
-	"epoll_create1",
-	"epoll_ctl",
-	"epoll_ctl_old",
-	"epoll_pwait",
-	"epoll_pwait2",
-	"epoll_wait",
-	"epoll_wait_old",
-	"eventfd",
-	"eventfd2",
-	"poll",
-	"ppoll",
-	"pselect6",
-	"select",
-	"signalfd",
-	"signalfd4",
-	"timerfd_create",
-	"timerfd_gettime",
-	"timerfd_settime",
-	/* memory */
-	"brk",
-	"madvise",
-	"membarrier",
-	"memfd_create",
-	"mincore",
-	"mlock",
-	"mlock2",
-	"mlockall",
-	"mmap",
-	"mprotect",
-	"mremap",
-	"msync",
-	"munlock",
-	"munlockall",
-	"munmap",
-	"pkey_alloc",
-	"pkey_free",
-	"pkey_mprotect",
-	"process_madvise",
-	"process_mrelease",
-	"remap_file_pages",
-	/* processes, threads, signals */
-	"alarm",
-	"arch_prctl",
-	"capget",
-	"capset",
-	"execve",
-	"execveat",
-	"exit",
-	"exit_group",
-	"fork",
-	"futex",
-	"futex_waitv",
-	"get_robust_list",
-	"get_thread_area",
-	"getegid",
-	"geteuid",
-	"getgid",
-	"getgroups",
-	"getitimer",
-	"getpgid",
-	"getpgrp",
-	"getpid",
-	"getppid",
-	"getpriority",
-	"getrandom",
-	"getresgid",
-	"getresuid",
-	"getrlimit",
-	"getrusage",
-	"getsid",
-	"gettid",
-	"getuid",
-	"ioprio_get",
-	"ioprio_set",
-	"kcmp",
-	"kill",
-	"landlock_add_rule",
-	"landlock_create_ruleset",
-	"landlock_restrict_self",
-	"nanosleep",
-	"pause",
-	"pidfd_getfd",
-	"pidfd_open",
-	"pidfd_send_signal",
-	"prctl",
-	"process_vm_readv",
-	"process_vm_writev",
-	"ptrace",
-	"restart_syscall",
-	"riscv_flush_icache",
-	"rseq",
-	"rt_sigaction",
-	"rt_sigpending",
-	"rt_sigprocmask",
-	"rt_sigqueueinfo",
-	"rt_sigreturn",
-	"rt_sigsuspend",
-	"rt_sigtimedwait",
-	"rt_tgsigqueueinfo",
-	"sched_get_priority_max",
-	"sched_get_priority_min",
-	"sched_getaffinity",
-	"sched_getattr",
-	"sched_getparam",
-	"sched_getscheduler",
-	"sched_rr_get_interval",
-	"sched_setaffinity",
-	"sched_setattr",
-	"sched_setparam",
-	"sched_setscheduler",
-	"sched_yield",
-	"seccomp",
-	"set_robust_list",
-	"set_tid_address",
-	"setfsgid",
-	"setfsuid",
-	"setgid",
-	"setgroups",
-	"setitimer",
-	"setpgid",
-	"setpriority",
-	"setregid",
-	"setresgid",
-	"setresuid",
-	"setreuid",
-	"setrlimit",
-	"setsid",
-	"setuid",
-	"sigaltstack",
-	"tgkill",
-	"time",
-	"timer_create",
-	"timer_delete",
-	"timer_getoverrun",
-	"timer_gettime",
-	"timer_settime",
-	"times",
-	"tkill",
-	"ugetrlimit",
-	"vfork",
-	"wait4",
-	"waitid",
-	/* clocks and the machine */
-	"adjtimex",
-	"clock_adjtime",
-	"clock_getres",
-	"clock_gettime",
-	"clock_nanosleep",
-	"getcpu",
-	"gettimeofday",
-	"sysinfo",
-	"uname",
-	/* sockets, except how they are made */
-	"accept",
-	"accept4",
-	"bind",
-	"connect",
-	"getpeername",
-	"getsockname",
-	"getsockopt",
-	"listen",
-	"recvfrom",
-	"recvmmsg",
-	"recvmsg",
-	"sendmmsg",
-	"sendmsg",
-	"sendto",
-	"setsockopt",
-	"shutdown",
-	/* System V and POSIX communication, in a namespace of their own */
-	"mq_getsetattr",
-	"mq_notify",
-	"mq_open",
-	"mq_timedreceive",
-	"mq_timedsend",
-	"mq_unlink",
-	"msgctl",
-	"msgget",
-	"msgrcv",
-	"msgsnd",
-	"semctl",
-	"semget",
-	"semop",
-	"semtimedop",
-	"shmat",
-	"shmctl",
-	"shmdt",
-	"shmget",
-};
+/* Allowed with any arguments. A blank ends each name. */
+static const char allowed[] =
+    /* files */
+    "access chdir chmod chown close close_range copy_file_range creat dup "
+    "dup2 dup3 faccessat faccessat2 fadvise64 fallocate fchdir fchmod "
+    "fchmodat fchown fchownat fcntl fdatasync fgetxattr flistxattr flock "
+    "fremovexattr fsetxattr fstat fstatfs fsync ftruncate futimesat getcwd "
+    "getdents getdents64 getxattr inotify_add_watch inotify_init "
+    "inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents "
+    "io_pgetevents io_setup io_submit ioctl lchown lgetxattr link linkat "
+    "listxattr llistxattr lremovexattr lseek lsetxattr lstat mkdir mkdirat "
+    "mknod mknodat newfstatat open openat openat2 pipe pipe2 pread64 preadv "
+    "preadv2 pwrite64 pwritev pwritev2 read readahead readlink readlinkat "
+    "readv removexattr rename renameat renameat2 rmdir sendfile setxattr "
+    "splice stat statfs statx symlink symlinkat sync sync_file_range syncfs "
+    "tee truncate umask unlink unlinkat utime utimensat utimes vmsplice "
+    "write writev "
+    /* waiting */
+    "epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait "
+    "epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 poll ppoll "
+    "pselect6 select signalfd signalfd4 timerfd_create timerfd_gettime "
+    "timerfd_settime "
+    /* memory */
+    "brk madvise membarrier memfd_create mincore mlock mlock2 mlockall mmap "
+    "mprotect mremap msync munlock munlockall munmap pkey_alloc pkey_free "
+    "pkey_mprotect process_madvise process_mrelease remap_file_pages "
+    /* processes, threads, signals */
+    "alarm arch_prctl capget capset execve execveat exit exit_group fork "
+    "futex futex_waitv get_robust_list get_thread_area getegid geteuid "
+    "getgid getgroups getitimer getpgid getpgrp getpid getppid getpriority "
+    "getrandom getresgid getresuid getrlimit getrusage getsid gettid getuid "
+    "ioprio_get ioprio_set kcmp kill landlock_add_rule "
+    "landlock_create_ruleset landlock_restrict_self nanosleep pause "
+    "pidfd_getfd pidfd_open pidfd_send_signal prctl process_vm_readv "
+    "process_vm_writev ptrace restart_syscall riscv_flush_icache rseq "
+    "rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn "
+    "rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo sched_get_priority_max "
+    "sched_get_priority_min sched_getaffinity sched_getattr sched_getparam "
+    "sched_getscheduler sched_rr_get_interval sched_setaffinity "
+    "sched_setattr sched_setparam sched_setscheduler sched_yield seccomp "
+    "set_robust_list set_tid_address setfsgid setfsuid setgid setgroups "
+    "setitimer setpgid setpriority setregid setresgid setresuid setreuid "
+    "setrlimit setsid setuid sigaltstack tgkill time timer_create "
+    "timer_delete timer_getoverrun timer_gettime timer_settime times tkill "
+    "ugetrlimit vfork wait4 waitid "
+    /* clocks and the machine */
+    "adjtimex clock_adjtime clock_getres clock_gettime clock_nanosleep "
+    "getcpu gettimeofday sysinfo uname "
+    /* sockets, except how they are made */
+    "accept accept4 bind connect getpeername getsockname getsockopt listen "
+    "recvfrom recvmmsg recvmsg sendmmsg sendmsg sendto setsockopt shutdown "
+    /* System V and POSIX communication, in a namespace of their own */
+    "mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink "
+    "msgctl msgget msgrcv msgsnd semctl semget semop semtimedop shmat shmctl "
+    "shmdt shmget ";
 
 /* Allowed, but newer than libseccomp's names: one number everywhere. */
 static const int allowed_new[] = {
@@ -373,63 +131,16 @@ static const struct when allowed_when[] = {
 };
 
 /* Never, and known well enough to be told apart from what does not exist. */
-static const char *const denied[] = {
-	"acct",
-	"add_key",
-	"bpf",
-	"chroot",
-	"clock_settime",
-	"delete_module",
-	"fanotify_init",
-	"fanotify_mark",
-	"finit_module",
-	"fsconfig",
-	"fsmount",
-	"fsopen",
-	"fspick",
-	"init_module",
-	"io_uring_enter",
-	"io_uring_register",
-	"io_uring_setup",
-	"ioperm",
-	"iopl",
-	"kexec_file_load",
-	"kexec_load",
-	"keyctl",
-	"lookup_dcookie",
-	"memfd_secret",
-	"migrate_pages",
-	"modify_ldt",
-	"mount",
-	"mount_setattr",
-	"move_mount",
-	"move_pages",
-	"name_to_handle_at",
-	"nfsservctl",
-	"open_by_handle_at",
-	"open_tree",
-	"perf_event_open",
-	"pivot_root",
-	"quotactl",
-	"quotactl_fd",
-	"reboot",
-	"request_key",
-	"setdomainname",
-	"sethostname",
-	"setns",
-	"settimeofday",
-	"swapoff",
-	"swapon",
-	"sysfs",
-	"syslog",
-	"umount",
-	"umount2",
-	"uselib",
-	"userfaultfd",
-	"ustat",
-	"vhangup",
-	"vserver",
-};
+static const char denied[] =
+    "acct add_key bpf chroot clock_settime delete_module fanotify_init "
+    "fanotify_mark finit_module fsconfig fsmount fsopen fspick init_module "
+    "io_uring_enter io_uring_register io_uring_setup ioperm iopl "
+    "kexec_file_load kexec_load keyctl lookup_dcookie memfd_secret "
+    "migrate_pages modify_ldt mount mount_setattr move_mount move_pages "
+    "name_to_handle_at nfsservctl open_by_handle_at open_tree "
+    "perf_event_open pivot_root quotactl quotactl_fd reboot request_key "
+    "setdomainname sethostname setns settimeofday swapoff swapon sysfs "
+    "syslog umount umount2 uselib userfaultfd ustat vhangup vserver ";
 
 /* Refused when the condition holds. */
 static const struct when denied_when[] = {
@@ -483,16 +194,19 @@ add(scmp_filter_ctx ctx, uint32_t action, const struct when *w)
 	return seccomp_rule_add_array(ctx, action, nr, n, c);
 }
 
+/* names: each followed by a blank. */
 static int
-add_names(
-    scmp_filter_ctx ctx, uint32_t action, const char *const *names, size_t n)
+add_names(scmp_filter_ctx ctx, uint32_t action, const char *names)
 {
-	size_t i;
+	char name[32];
+	size_t n;
 	int err = 0;
 
-	for (i = 0; i < n && err == 0; i++) {
-		struct when w = { .call = names[i] };
+	for (; *names != '\0' && err == 0; names += n + 1) {
+		struct when w = { .call = name };
 
+		n = strcspn(names, " ");
+		(void)snprintf(name, sizeof(name), "%.*s", (int)n, names);
 		err = add(ctx, action, &w);
 	}
 	return err;
@@ -502,7 +216,7 @@ static int
 fill_allow(scmp_filter_ctx ctx)
 {
 	size_t i;
-	int err = add_names(ctx, SCMP_ACT_ALLOW, allowed, COUNT(allowed));
+	int err = add_names(ctx, SCMP_ACT_ALLOW, allowed);
 
 	for (i = 0; i < COUNT(allowed_new) && err == 0; i++)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed_new[i], 0);
@@ -515,7 +229,7 @@ static int
 fill_deny(scmp_filter_ctx ctx)
 {
 	size_t i;
-	int err = add_names(ctx, SCMP_ACT_ERRNO(EPERM), denied, COUNT(denied));
+	int err = add_names(ctx, SCMP_ACT_ERRNO(EPERM), denied);
 
 	for (i = 0; i < COUNT(denied_when) && err == 0; i++)
 		err = add(ctx, SCMP_ACT_ERRNO(EPERM), &denied_when[i]);

@@ -281,7 +281,7 @@ main(int argc, char **argv)
 	if (took == NULL || n == 0)
 		return 2;
 	(void)snprintf(name, sizeof(name), "sbxfloor-%d", (int)getpid());
-	cgroup_find(&groups, name);
+	cgroup_find(&groups, name, CGROUP_MOUNTINFO);
 	if (seccomp_compile(&filters, &e) < 0 || cgroup_init(&groups, &e) < 0) {
 		(void)fprintf(stderr, "%s\n", e.text);
 		return 1;

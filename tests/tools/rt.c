@@ -224,17 +224,18 @@ do_put(const struct words *w)
 static void
 do_stream(const struct words *w)
 {
-	bool writing = *w->w[4] == 'w';
+	const struct rt_stream which = { .fdnum = (int)number(w, 2, 0),
+		.ino = (uint64_t)number(w, 3, 0),
+		.writing = *w->w[4] == 'w' };
 	struct err e;
 	char c = 'x';
 	int fd;
 
-	if (rt->stream(w->w[1], (int)number(w, 2, 0), (uint64_t)number(w, 3, 0),
-		writing, &fd, &e) < 0) {
+	if (rt->stream(w->w[1], &which, &fd, &e) < 0) {
 		answer(-1, &e);
 		return;
 	}
-	if (writing ? write(fd, &c, 1) == 1 : read(fd, &c, 1) == 1)
+	if (which.writing ? write(fd, &c, 1) == 1 : read(fd, &c, 1) == 1)
 		printf("ok %c\n", c);
 	else
 		printf("err %d byte\n", errno);

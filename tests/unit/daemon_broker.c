@@ -107,12 +107,11 @@ rt_trees(const char *id, struct rt_tree *ret, size_t *n, struct err *e)
 }
 
 static int
-rt_stream(const char *id, int fdnum, uint64_t ino, bool writing, int *ret_fd,
+rt_stream(const char *id, const struct rt_stream *which, int *ret_fd,
     struct err *e)
 {
 	(void)id;
-	(void)writing;
-	if (fdnum != 5 || ino != 77)
+	if (which->fdnum != 5 || which->ino != 77)
 		return err_setx(e, ENOENT, "no such pipe");
 	*ret_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	return 0;
