@@ -104,15 +104,32 @@ fill_attr(const struct sbxfs *s, const struct node *n, struct stat *st)
 	st->st_atime = st->st_ctime = st->st_mtime;
 }
 
+/*
+ * Names are asked for each time, and so is what a file says of itself. A
+ * directory's owner and mode change by notifications, which take the cached
+ * ones back (serve.c); without a timeout each step of a path would be asked
+ * for twice. fs/ is there as long as its sandbox, whose name is asked for.
+ */
+static void
+set_timeouts(
+    const struct sbxfs *s, const struct file *f, struct fuse_entry_param *e)
+{
+	if (f->kind == KIND_TREE)
+		e->attr_timeout = e->entry_timeout = fs_timeout(s);
+	else if (f->kind == KIND_DIR)
+		e->attr_timeout = 60;
+}
+
 static void
 reply_attr(fuse_req_t req, struct node *n, bool entry, struct stat *st)
 {
 	struct fuse_entry_param e = { .attr = *st };
 
+	set_timeouts(req_fs(req), n->file, &e);
 	if (entry)
 		entry_reply(req, node_ref(n), &e);
 	else
-		(void)fuse_reply_attr(req, st, 0);
+		(void)fuse_reply_attr(req, st, e.attr_timeout);
 }
 
 static void

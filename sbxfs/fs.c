@@ -130,13 +130,20 @@ fs_stat(struct node *n, struct stat *st)
 {
 	struct fs_file *f = LIST_FIRST(&n->files);
 	cleanup_fd int fd = -1;
+	int r;
 
 	/* What is open is asked, since its name may be gone. */
 	if (f != NULL && f->fd >= 0)
 		return stat_fd(n, f->fd, st);
 	if ((fd = fs_open_node(n, NULL, O_PATH | O_NOFOLLOW)) < 0)
 		return fd;
-	return stat_fd(n, fd, st);
+	if ((r = stat_fd(n, fd, st)) < 0)
+		return r;
+	/* Another thing has the name: told of its type, the kernel would give
+	 * the inode up for good. After this it looks the name up. */
+	if (!is_root(n) && (st->st_mode & S_IFMT) != n->type)
+		return -ESTALE;
+	return 0;
 }
 
 void

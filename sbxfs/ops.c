@@ -16,6 +16,7 @@
 #include "lib/mem.h"
 #include "sbxfs/control.h"
 #include "sbxfs/fs.h"
+#include "sbxfs/work.h"
 
 #define MAX_IO (1u << 20)
 #define EPOCH_MINOR 44
@@ -467,26 +468,51 @@ op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 }
 
 static void
+run_fsync(const struct work *w)
+{
+	int r = w->mode != 0 ? fdatasync(w->fd) : fsync(w->fd);
+
+	reply_err(w->req, r < 0 ? errno : 0);
+}
+
+static void
 op_fsync(
     fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	int r = 0, fd;
+	struct work w = { .run = run_fsync, .req = req, .mode = datasync };
 
-	if (fs_has(node_of(req, ino)) && (fd = file_of(fi)->fd) >= 0)
-		r = datasync ? fdatasync(fd) : fsync(fd);
-	reply_err(req, r < 0 ? errno : 0);
+	if (!fs_has(node_of(req, ino)) || file_of(fi)->fd < 0) {
+		reply_err(req, 0);
+		return;
+	}
+	w.fd = file_of(fi)->fd;
+	work_add(&w);
+}
+
+static void
+run_fallocate(const struct work *w)
+{
+	int r = fallocate(w->fd, w->mode, w->off, (off_t)w->len);
+
+	reply_err(w->req, r < 0 ? errno : 0);
 }
 
 static void
 op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
     struct fuse_file_info *fi)
 {
-	if (!fs_has(node_of(req, ino)))
+	struct work w = { .run = run_fallocate,
+		.req = req,
+		.mode = mode,
+		.off = off,
+		.len = (size_t)len };
+
+	if (!fs_has(node_of(req, ino))) {
 		reply_err(req, EOPNOTSUPP);
-	else if (fallocate(file_of(fi)->fd, mode, off, len) < 0)
-		reply_err(req, errno);
-	else
-		reply_err(req, 0);
+		return;
+	}
+	w.fd = file_of(fi)->fd;
+	work_add(&w);
 }
 
 static void
@@ -504,25 +530,37 @@ op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
 }
 
 static void
-op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
-    struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
-    struct fuse_file_info *fi_out, size_t len, int flags)
+run_copy(const struct work *w)
 {
+	off_t from = w->off, to = w->to_off;
 	ssize_t r;
 
-	if (!fs_has(node_of(req, ino_in)) || !fs_has(node_of(req, ino_out))) {
+	r = copy_file_range(w->fd, &from, w->to_fd, &to, w->len, 0);
+	if (r < 0)
+		reply_err(w->req, errno);
+	else
+		(void)fuse_reply_write(w->req, (size_t)r);
+}
+
+static void
+op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off,
+    struct fuse_file_info *fi, fuse_ino_t to, off_t to_off,
+    struct fuse_file_info *to_fi, size_t len, int flags)
+{
+	struct work w = {
+		.run = run_copy, .req = req, .off = off, .to_off = to_off
+	};
+
+	(void)flags; /* there are none */
+	if (!fs_has(node_of(req, ino)) || !fs_has(node_of(req, to))) {
 		reply_err(req, EXDEV); /* cp then reads and writes */
 		return;
 	}
+	w.fd = file_of(fi)->fd;
+	w.to_fd = file_of(to_fi)->fd;
 	/* In pieces: whoever wants more asks again. */
-	if (len > 8 * MAX_IO)
-		len = 8 * MAX_IO;
-	r = copy_file_range(file_of(fi_in)->fd, &off_in, file_of(fi_out)->fd,
-	    &off_out, len, (unsigned)flags);
-	if (r < 0)
-		reply_err(req, errno);
-	else
-		(void)fuse_reply_write(req, (size_t)r);
+	w.len = len < 8 * MAX_IO ? len : 8 * MAX_IO;
+	work_add(&w);
 }
 
 static void

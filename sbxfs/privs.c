@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
+#include <sched.h>
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -75,6 +76,9 @@ static const struct jail_call calls[] = {
 	JAIL_CALL(exit_group),
 	JAIL_CALL(exit),
 	/* the C library */
+	JAIL_CALL_IF(clone, 0, CLONE_THREAD, CLONE_THREAD),
+	JAIL_CALL(set_robust_list),
+	JAIL_CALL(rseq),
 	JAIL_CALL(brk),
 	JAIL_CALL(mmap),
 	JAIL_CALL(munmap),

@@ -25,6 +25,7 @@
 #include "sbxfs/ops.h"
 #include "sbxfs/park.h"
 #include "sbxfs/trees.h"
+#include "sbxfs/work.h"
 
 #define MAX_IO (1u << 20)
 #define REQUEST_MAX (MAX_IO + (64u << 10))
@@ -50,6 +51,14 @@ inc_epoch(struct sbxfs *s)
 		s->epoch = false;
 }
 
+static void
+forget_attr(const struct sbxfs *s, const struct node *n)
+{
+	(void)fuse_lowlevel_notify_inval_inode(s->se,
+	    n == s->nodes.root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)n, -1,
+	    0);
+}
+
 void
 kernel_forget_names(struct sbxfs *s, struct box *b)
 {
@@ -60,8 +69,7 @@ kernel_forget_names(struct sbxfs *s, struct box *b)
 		return;
 	/* The epoch is of names; what is open keeps its attributes. */
 	LIST_FOREACH (n, &b->opened, opened)
-		(void)fuse_lowlevel_notify_inval_inode(
-		    s->se, (fuse_ino_t)(uintptr_t)n, -1, 0);
+		forget_attr(s, n);
 }
 
 /*** What the front says ***/
@@ -75,6 +83,7 @@ box_lost(struct sbxfs *s, const char *id)
 	if (b == NULL)
 		return;
 	boxes_gone(&s->boxes, id);
+	inc_epoch(s);
 	park_fail(s, b, ESTALE);
 	TAILQ_FOREACH (h, &s->handles, link)
 		if (h->node->box == b && h->ops->down != NULL)
@@ -82,11 +91,38 @@ box_lost(struct sbxfs *s, const char *id)
 	box_unref(b);
 }
 
+/* Owner or mode of b's directories are others now. */
+static void
+box_changed(struct sbxfs *s, const struct box *b)
+{
+	const struct node *n = nodes_find(&s->nodes, s->nodes.root, b->id);
+	const struct node *child;
+	size_t i;
+
+	inc_epoch(s);
+	if (n == NULL)
+		return;
+	forget_attr(s, n);
+	for (i = 0; file_row(i) != NULL; i++)
+		if (file_row(i)->at == AT_BOX &&
+		    (child = nodes_find(&s->nodes, n, file_row(i)->name)) !=
+			NULL)
+			forget_attr(s, child);
+}
+
 static void
 on_sandbox(struct sbxfs *s, const json_t *params)
 {
-	if (boxes_update(&s->boxes, params) == NULL)
+	const char *id = json_string_value(json_object_get(params, "id"));
+	struct box was = { .life = BOX_DEAD }, *b;
+
+	if (id != NULL && (b = boxes_by_id(&s->boxes, id)) != NULL)
+		was = *b;
+	if ((b = boxes_update(&s->boxes, params)) == NULL)
 		log_warnx("files.sock: a sandbox that makes no sense");
+	else if (was.life == BOX_LIVE &&
+	    (was.uid != b->uid || was.gid != b->gid || was.mode != b->mode))
+		box_changed(s, b);
 }
 
 static void
@@ -119,6 +155,7 @@ on_synced(struct sbxfs *s, const json_t *params)
 {
 	(void)params;
 	boxes_synced(&s->boxes);
+	inc_epoch(s);
 	s->synced = true;
 }
 
@@ -194,6 +231,7 @@ said_hello(void *arg, const struct reply *r)
 	}
 	s->group = (gid_t)gid;
 	s->since = since;
+	forget_attr(s, s->nodes.root);
 }
 
 static void
@@ -384,9 +422,12 @@ run(struct sbxfs *s, const struct serve_config *cfg)
 
 	if ((l.sigfd = signals()) < 0)
 		return -errno;
+	/* After the signals are blocked: the threads inherit that. */
+	r = work_start();
 	l.p = xmalloc(REQUEST_MAX);
 	while (r == 0)
 		r = turn(&l);
+	work_stop();
 	free(l.p);
 	close_fd(&l.sigfd);
 	return r == -ENODEV ? 0 : r;

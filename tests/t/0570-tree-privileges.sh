@@ -20,7 +20,11 @@ for set in CapInh CapAmb; do
 done
 eq "no_new_privs" "$(value NoNewPrivs)" 1
 [ -n "${SBX_SAN:-}" ] || eq "seccomp" "$(value Seccomp)" 2
-eq "one thread" "$(value Threads)" 1
+eq "threads: one for requests, four for storage" "$(value Threads)" 5
+for task in "/proc/$server/task"/*; do
+	eq "caps of $task" "$(sed -n 's/^CapEff:[[:space:]]*//p' \
+	    "$task/status")" "$want"
+done
 eq "options" "$(findmnt -no FSTYPE,OPTIONS "$M" | tr -s ' ' |
     cut -d, -f1-5)" "fuse.sbx rw,nosuid,nodev,noexec,noatime"
 
