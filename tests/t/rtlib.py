@@ -52,7 +52,7 @@ class Home:
         self.data = os.path.join(self.top, 'data')
         os.makedirs(self.run, exist_ok=True)
         os.makedirs(self.data, exist_ok=True)
-        self.cgroup = 'sbxtest-' + os.path.basename(self.top).split('.')[-1]
+        self.cgroup = 'sbxtest-%08x' % random.getrandbits(32)
         first = 2415919104 + random.randrange(400) * 4194304
         self.argv = [os.path.join(B, 'tests/tools/rt'), self.run, self.data,
                      self.cgroup, agent or os.path.join(B, 'sbx-agent'),

@@ -1,0 +1,95 @@
+"""Hosts with version 1 alone and with no cgroup at all, as this one looks
+after what it has is unmounted in a mount namespace of the case's own."""
+# limit 120
+import errno
+import os
+import subprocess
+import sys
+import time
+
+from rtlib import Agent, Home, eq, fails, has, need_root, skip
+
+need_root()
+
+
+def mounted(kind):
+    with open('/proc/self/mountinfo', encoding='utf-8') as f:
+        return [line.split()[4] for line in f if f' - {kind} ' in line]
+
+
+def version_1():
+    for path in mounted('cgroup2'):
+        subprocess.run(['umount', path], check=True)
+    if not mounted('cgroup'):
+        skip('needs a host with cgroup version 1')
+    home = Home()
+    rt = home.worker()
+    check = subprocess.run(home.argv + ['check'], capture_output=True,
+                           text=True, check=True).stdout
+    has('check', check, "cgroup kill: version 1's freezer")
+    sid = rt.create()
+    agent = Agent(home, sid)
+    eq('job', agent.run('cat /proc/self/cgroup | grep -c memory:/$'),
+       (0, '1\n'))
+    agent.run('i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done')
+    stats = rt.stats(sid)
+    eq('counted', stats['cpu'] > 1000 and stats['memory'] > 1000, True)
+    has('pids', agent.run('for i in $(seq 300); do sleep 1 & done')[1],
+        'fork')
+    time.sleep(1.5)
+    agent.job('while :; do :; done')
+    rt.ask('freeze', sid, 1)
+    time.sleep(0.1)
+    n = rt.stats(sid)['cpu']
+    time.sleep(0.1)
+    eq('frozen', rt.stats(sid)['cpu'], n)
+    rt.ask('stop', sid)
+    eq('no process', home.processes(), [])
+    rt.ask('start', sid)
+    eq('again', Agent(home, sid).run('echo ok'), (0, 'ok\n'))
+    Agent(home, sid).job('for i in 1 2 3 4 5 6; do '
+                         'setsid sh -c "while :; do sleep 0; done" & done')
+    rt.ask('freeze', sid, 1)
+    rt.ask('destroy', sid)
+    home.expect_nothing()
+
+
+def none():
+    for path in mounted('cgroup2') + mounted('cgroup'):
+        subprocess.run(['umount', path], check=True)
+    home = Home()
+    rt = home.worker()
+    fails('a limit that nobody holds', errno.EOPNOTSUPP, rt.create)
+    home.expect_nothing()
+    sid = rt.create(limits=(0, 0, 0, 64 << 20))
+    agent = Agent(home, sid)
+    eq('job', agent.run('echo ok'), (0, 'ok\n'))
+    agent.job('setsid sh -c "while :; do sleep 0; done" & sleep 60')
+    fails('freeze', errno.EOPNOTSUPP, rt.ask, 'freeze', sid, 1)
+    _, pid, _, _ = rt.info('start', sid)
+    rt.ask('stop', sid)
+    eq('process 1 is gone', os.path.exists(f'/proc/{pid}'), False)
+    rt.ask('start', sid)
+    rt.ask('destroy', sid)
+    home.expect_nothing()
+
+
+CASES = {'version_1': version_1, 'none': none}
+if len(sys.argv) > 1:
+    CASES[sys.argv[1]]()
+    sys.exit(0)
+codes = []
+for name in CASES:
+    env = dict(os.environ, W=os.environ['W'] + '/' + name) \
+        if 'W' in os.environ else os.environ
+    if 'W' in os.environ:
+        os.mkdir(env['W'])
+        os.chmod(os.environ['W'], 0o711)
+    done = subprocess.run(['unshare', '-m', '--propagation', 'private',
+                           sys.executable, sys.argv[0], name], env=env,
+                          check=False)
+    if done.returncode not in (0, 77):
+        sys.exit(f'{name}: {done.returncode}')
+    codes.append(done.returncode)
+if 77 in codes:
+    sys.exit(77)
