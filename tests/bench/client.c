@@ -5,11 +5,13 @@
  *
  *	client warm SOCKET N DATA     rows 1 and 15: creates from the pool
  *	client cold SOCKET N DATA     row 3: creates where the pool is empty
- *	client exec SOCKET N PROGRAM  row 4, and its floor
- *	client cycle SOCKET N         row 6
- *	client session SOCKET N MOUNT PROGRAM   row 5
- *	client mkdir SOCKET N DIR     row 2; SOCKET "-": its floor
+ *	client exec SOCKET N DATA PROGRAM            row 4, and its floor
+ *	client cycle SOCKET N DATA                   row 6
+ *	client session SOCKET N DATA MOUNT PROGRAM   row 5
+ *	client mkdir SOCKET N DATA DIR               row 2; SOCKET "-": its
+ *floor
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -29,6 +31,7 @@
 static char answer[1 << 16];
 static int sock = -1;
 static int samples;
+static char sandboxes[256]; /* where their disks are */
 
 _Noreturn static void
 die(const char *fmt, ...)
@@ -194,29 +197,52 @@ expect(const char *method, const char *path, const char *body, int status)
 	}
 }
 
+/* The sum of all numbers that follow key in the answer. */
 static int
-pool_ready(const char *profile)
+sum_of(const char *key)
 {
-	char key[64];
-	const char *p;
+	const char *p = answer;
+	int sum = 0;
 
-	expect("GET", "/pools", "", 200);
-	(void)snprintf(key, sizeof(key), "\"profile\":\"%s\"", profile);
-	if ((p = strstr(answer, key)) == NULL)
-		return 0;
-	p = strstr(p, "\"ready\":");
-	return p != NULL ? atoi(p + 8) : 0;
+	while ((p = strstr(p, key)) != NULL) {
+		p += strlen(key);
+		sum += atoi(p);
+	}
+	return sum;
 }
 
+static int
+disks(void)
+{
+	struct dirent *de;
+	DIR *dir = opendir(sandboxes);
+	int n = 0;
+
+	if (dir == NULL)
+		die("%s", sandboxes);
+	while ((de = readdir(dir)) != NULL)
+		n += de->d_name[0] != '.';
+	(void)closedir(dir);
+	return n;
+}
+
+/* What the samples before have set going is over: the pool is full, and all
+ * that is not in it, but for alive ones, is reclaimed. */
 static void
-wait_pool(const char *profile)
+quiet(int alive)
 {
 	int64_t until = now_ns() + 30000000000;
+	int ready;
 
-	while (pool_ready(profile) < 1) {
+	for (;;) {
+		expect("GET", "/pools", "", 200);
+		ready = sum_of("\"ready\":");
+		if (sum_of("\"starting\":") == 0 &&
+		    ready >= sum_of("\"min\":") && disks() == ready + alive)
+			break;
 		if (now_ns() > until) {
 			errno = ETIMEDOUT;
-			die("the pool of %s stays empty", profile);
+			die("%d disks: it never rests: %s", disks(), answer);
 		}
 		settle();
 	}
@@ -255,12 +281,12 @@ output_is_x(void)
 
 /* Gone means that the disk of it is. */
 static void
-await_reclaimed(const char *data, const char *id)
+await_reclaimed(const char *id)
 {
-	char path[256];
+	char path[512];
 	struct stat st;
 
-	(void)snprintf(path, sizeof(path), "%s/sandboxes/%s", data, id);
+	(void)snprintf(path, sizeof(path), "%s/%s", sandboxes, id);
 	while (stat(path, &st) == 0)
 		(void)usleep(50);
 }
@@ -274,8 +300,10 @@ id_of(char *id, size_t size)
 }
 
 static void
-run_creates(bool warm, const char *data)
+run_creates(bool warm)
 {
+	const char *body = warm ? "{\"name\":\"bench\"}"
+				: "{\"name\":\"bench\",\"profile\":\"cold\"}";
 	struct series noop, create, destroy, reclaim;
 	char id[64];
 	int64_t t;
@@ -286,23 +314,20 @@ run_creates(bool warm, const char *data)
 	series_init(&destroy, warm ? "destroy" : "destroy_cold");
 	series_init(&reclaim, warm ? "reclaim" : "reclaim_cold");
 	for (i = 0; i < samples; i++) {
-		if (warm)
-			wait_pool("default");
-		else
-			settle();
+		quiet(0);
 		t = now_ns();
 		expect("GET", "/health", "", 200);
 		series_add(&noop, t);
 		settle();
 		t = now_ns();
-		expect("POST", "/sandboxes", "{\"name\":\"bench\"}", 201);
+		expect("POST", "/sandboxes", body, 201);
 		series_add(&create, t);
 		id_of(id, sizeof(id));
 		settle();
 		t = now_ns();
 		expect("DELETE", "/sandboxes/bench", "", 204);
 		series_add(&destroy, t);
-		await_reclaimed(data, id);
+		await_reclaimed(id);
 		series_add(&reclaim, t);
 	}
 	series_print(&noop);
@@ -340,7 +365,7 @@ run_exec(const char *program)
 
 	series_init(&floor, "spawn");
 	series_init(&exec, "exec");
-	wait_pool("default");
+	quiet(0);
 	expect("POST", "/sandboxes", "{\"name\":\"bench\"}", 201);
 	install("bench", program);
 	for (i = 0; i < samples; i++) {
@@ -369,7 +394,7 @@ run_cycle(void)
 
 	series_init(&cycle, "cycle");
 	for (i = 0; i < samples; i++) {
-		wait_pool("bench");
+		quiet(0);
 		t = now_ns();
 		expect("POST", "/sandboxes",
 		    "{\"name\":\"bench\",\"profile\":\"bench\"}", 201);
@@ -407,7 +432,7 @@ run_session(const char *mount, const char *program)
 
 	series_init(&floor, "spawn_session");
 	series_init(&session, "session");
-	wait_pool("default");
+	quiet(0);
 	expect("POST", "/sandboxes", "{\"name\":\"bench\"}", 201);
 	install("bench", program);
 	(void)snprintf(path, sizeof(path), "%s/bench/exec", mount);
@@ -441,7 +466,7 @@ run_mkdir(const char *dir, bool pool)
 	(void)snprintf(path, sizeof(path), "%s/bench", dir);
 	for (i = 0; i < samples; i++) {
 		if (pool)
-			wait_pool("default");
+			quiet(0);
 		else
 			settle();
 		t = now_ns();
@@ -459,23 +484,24 @@ int
 main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
-	const char *a = argc > 4 ? argv[4] : "";
+	const char *a = argc > 5 ? argv[5] : "";
 	bool real = argc > 2 && strcmp(argv[2], "-") != 0;
 
-	if (argc < 4 || (samples = atoi(argv[3])) <= 0) {
-		fprintf(stderr, "usage: client WHAT SOCKET N [ARG...]\n");
+	if (argc < 5 || (samples = atoi(argv[3])) <= 0) {
+		fprintf(stderr, "usage: client WHAT SOCKET N DATA [ARG...]\n");
 		return 2;
 	}
+	(void)snprintf(sandboxes, sizeof(sandboxes), "%s/sandboxes", argv[4]);
 	if (real)
 		http_connect(argv[2]);
 	if (strcmp(what, "warm") == 0 || strcmp(what, "cold") == 0)
-		run_creates(what[0] == 'w', a);
+		run_creates(what[0] == 'w');
 	else if (strcmp(what, "exec") == 0)
 		run_exec(a);
 	else if (strcmp(what, "cycle") == 0)
 		run_cycle();
-	else if (strcmp(what, "session") == 0 && argc > 5)
-		run_session(a, argv[5]);
+	else if (strcmp(what, "session") == 0 && argc > 6)
+		run_session(a, argv[6]);
 	else if (strcmp(what, "mkdir") == 0)
 		run_mkdir(a, real);
 	else
