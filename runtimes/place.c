@@ -100,11 +100,21 @@ is_mount_namespace(int fd)
 	    ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNS;
 }
 
+/* The processor that pin_steps runs on; -1: any. */
+static int pin_cpu = -1;
+
 static int
 pin_steps(void)
 {
 	cleanup_free char *dir = pin_path("");
+	cpu_set_t one;
 
+	if (pin_cpu >= 0) {
+		CPU_ZERO(&one);
+		CPU_SET((unsigned)pin_cpu, &one);
+		if (sched_setaffinity(0, sizeof(one), &one) < 0)
+			return -errno;
+	}
 	if (unshare(CLONE_NEWNS) < 0 ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
@@ -123,6 +133,26 @@ pin_use(pid_t child)
 	return mount(ns, file, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
 }
 
+/*
+ * The kernel binds a mount namespace only in an older one, lest there be a
+ * loop, and tells the age by a number. Linux 6.18 deals these numbers out to
+ * each processor in batches, so that a new namespace may pass for an older
+ * one: on the processor where ours was made it does not.
+ */
+static int
+new_pin(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	int fd;
+
+	for (pin_cpu = -1; pin_cpu < cpus; pin_cpu++) {
+		fd = new_namespace(pin_steps, pin_use);
+		if (fd != -EINVAL || pin_cpu + 1 == cpus)
+			break;
+	}
+	return fd;
+}
+
 /* A namespace can only be bound where nothing propagates to it. */
 static int
 make_pin(struct err *e)
@@ -137,7 +167,8 @@ make_pin(struct err *e)
 	fd = open(file, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0400);
 	if (fd < 0)
 		return err_set(e, errno, "%s", file);
-	if ((native.pin_ns = new_namespace(pin_steps, pin_use)) < 0)
+	native.pin_ns = new_pin();
+	if (native.pin_ns < 0)
 		return err_set(e, -native.pin_ns, "%s: mount namespace", file);
 	return 0;
 }

@@ -68,6 +68,7 @@ def none():
     fails('freeze', errno.EOPNOTSUPP, rt.ask, 'freeze', sid, 1)
     _, pid, _, _ = rt.info('start', sid)
     rt.ask('stop', sid)
+    time.sleep(0.3)  # the tool reaps after its answer
     eq('process 1 is gone', os.path.exists(f'/proc/{pid}'), False)
     rt.ask('start', sid)
     rt.ask('destroy', sid)
