@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "lib/fd.h"
@@ -77,7 +78,7 @@ char *
 mount_prepare(const char *path, struct err *e)
 {
 	cleanup_free char *at = canonical(path, e);
-	struct stat st;
+	struct statfs sf;
 
 	if (at == NULL)
 		return NULL;
@@ -85,7 +86,8 @@ mount_prepare(const char *path, struct err *e)
 		err_setx(e, EINVAL, "%s: a blank or backslash in the path", at);
 		return NULL;
 	}
-	if (stat(at, &st) < 0 && errno == ENOTCONN) {
+	/* Attributes may be cached; this is asked for each time. */
+	if (statfs(at, &sf) < 0 && errno == ENOTCONN) {
 		if (umount2(at, MNT_DETACH | UMOUNT_NOFOLLOW) < 0) {
 			err_set(e, errno, "%s: unmount what is dead", at);
 			return NULL;

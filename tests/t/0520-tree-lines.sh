@@ -50,8 +50,8 @@ for sh in bash zsh dash; do
 	eq "$sh: its size" "$(stat -c %s a/env)" 20003
 done
 out=$(python3 -c "import os
-os.write(os.open('a/env', os.O_WRONLY), b'V=' + b'x' * 70000)" 2>&1)
-has "a line over 64 KiB" "$out" "Argument list too long"
+os.write(os.open('a/env', os.O_WRONLY), b'V=' + b'x' * 140000)" 2>&1)
+has "a value over 128 KiB" "$out" "Argument list too long"
 : >a/env
 eq "emptied" "$(stat -c %s a/env)" 0
 eq "vim" "$(vim -es -u NONE -i NONE -c 'normal iA=1' -c 'normal oB=2' \
