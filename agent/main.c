@@ -148,6 +148,9 @@ hold_standard_fds(void)
 static void
 set_up(void)
 {
+	/* the kernel's struct, whose zero is SIG_DFL: libc keeps signals 32
+	 * to 34 from us, and those who start daemons may leave them ignored */
+	static const unsigned long dfl[8];
 	sigset_t set;
 	int sig;
 
@@ -160,7 +163,7 @@ set_up(void)
 	jobs_init();
 	(void)umask(0); /* modes are what was asked for */
 	for (sig = 1; sig < _NSIG; sig++)
-		(void)signal(sig, SIG_DFL);
+		(void)syscall(SYS_rt_sigaction, sig, dfl, NULL, _NSIG / 8);
 	/* Blocked signals would queue up; those without a handler do not
 	 * reach process 1 at all. */
 	(void)sigemptyset(&set);
