@@ -13,15 +13,19 @@ exec 3<>"$sbx/new"
 echo 'memory=1G cpu=2 pids=512' >&3
 read -r box <&3
 
-tar -cf - Makefile lib agent runtimes pool tests |
+tar --exclude=./.git --exclude=./build -cf - . |
     tar -C "$sbx/$box/fs/root" -xf -
 
 cat >"$sbx/$box/exec" <<'END'
 set -e
-make -s -j2 UNITS='lib pool' unit
+make -s -j2 unit
 for test in build/tests/unit/*; do
-	[ ! -x "$test" ] || "$test"
+	case $test in
+	*/lib_fd | */lib_proc | */runtimes) continue ;; # need privileges
+	esac
+	"$test" || failed=1
 done
+exit ${failed:-0}
 END
 cat "$sbx/$box/exec"
 read -r job code seconds <"$sbx/$box/wait"

@@ -33,7 +33,7 @@ static int sock = -1;
 static int samples;
 static char sandboxes[256]; /* where their disks are */
 
-_Noreturn static void
+__attribute__((format(printf, 1, 2))) _Noreturn static void
 die(const char *fmt, ...)
 {
 	va_list ap;
