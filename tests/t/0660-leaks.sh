@@ -36,7 +36,8 @@ for line in sorted(lines):
 for ns in sorted(spaces):
     print(f'namespaces {ns} {len(spaces[ns])}')
 with open(f'/proc/{broker}/mountinfo', encoding='utf-8') as f:
-    print('mounts', len(f.readlines()))
+    # ours: others come and go beside us
+    print('mounts', sum(l.split()[4].startswith((run, data)) for l in f))
 print('cgroups', cgroups)
 for top in run, data:
     count = collections.Counter()
