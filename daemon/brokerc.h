@@ -16,8 +16,8 @@ struct brokerc;
 
 /* fds are the callee's to close or keep. rep is NULL when the broker is gone
  * (the front is about to end). For BROKER_LIST it is called for each packet. */
-typedef void broker_done(void *arg, const struct broker_rep *rep,
-    const int *fds, size_t nfds);
+typedef void broker_done(
+    void *arg, const struct broker_rep *rep, const int *fds, size_t nfds);
 
 /* socks: n connected SOCK_SEQPACKET descriptors, now owned. gone is called
  * once when any of them ends. */

@@ -21,7 +21,11 @@
 
 #define JOB_SCRIPT_MAX (1u << 20)
 
-enum job_stream { JOB_STDOUT, JOB_STDERR, JOB_BOTH };
+enum job_stream {
+	JOB_STDOUT,
+	JOB_STDERR,
+	JOB_BOTH
+};
 
 enum job_state {
 	JOB_QUEUED,  /* the sandbox is not running yet */
@@ -33,8 +37,8 @@ struct follower {
 	TAILQ_ENTRY(follower) link;
 	struct job *job; /* NULL when not following */
 	/* Bytes as they arrive, kept or not. May be NULL. */
-	void (*output)(struct follower *fo, enum job_stream s, const void *p,
-	    size_t n);
+	void (*output)(
+	    struct follower *fo, enum job_stream s, const void *p, size_t n);
 	/* The kept output grew (JOB_BOTH size). May be NULL. */
 	void (*grew)(struct follower *fo);
 	/* Called once; the job is still there. Not following any more. */
@@ -50,18 +54,18 @@ struct job {
 	struct sandbox *sb; /* borrowed */
 	int number;
 	enum job_state state;
-	bool session;   /* not the newest for exec readers */
-	char *cmd;      /* the script, NUL-terminated copy */
+	bool session; /* not the newest for exec readers */
+	char *cmd;    /* the script, NUL-terminated copy */
 	size_t cmd_len;
-	pid_t pid;      /* inside */
-	int code;       /* exit status, -1 killed by signal */
-	int signal;     /* 0, or what killed it */
+	pid_t pid;	/* inside */
+	int code;	/* exit status, -1 killed by signal */
+	int signal;	/* 0, or what killed it */
 	bool timed_out; /* killed by its timeout */
 	bool truncated; /* more came than was kept */
-	bool failed;    /* never ran; reason says why (code 126 or 127) */
+	bool failed;	/* never ran; reason says why (code 126 or 127) */
 	char reason[256];
 	int64_t started_ms, ended_ms; /* real time */
-	int64_t usec;   /* how long it ran */
+	int64_t usec;		      /* how long it ran */
 	uint64_t cpu_usec;
 	uint64_t size[3]; /* kept bytes of stdout, stderr, both */
 	/* the rest is jobs.c's */
@@ -71,8 +75,8 @@ struct job {
 struct job_args {
 	const void *script;
 	size_t len;
-	const json_t *env; /* object of strings, or NULL */
-	const char *cwd;   /* NULL: /root */
+	const json_t *env;	/* object of strings, or NULL */
+	const char *cwd;	/* NULL: /root */
 	const void *stdin_data; /* NULL: /dev/null */
 	size_t stdin_len;
 	int64_t timeout_ms; /* 0: the sandbox's timeout */
@@ -95,8 +99,8 @@ void job_forget(struct job *job);
 struct job *job_find(struct sandbox *sb, int number);
 
 /* What is kept: bytes read at off, 0 at its end, -errno. */
-ssize_t job_read(struct job *job, enum job_stream s, uint64_t off, void *p,
-    size_t n);
+ssize_t job_read(
+    struct job *job, enum job_stream s, uint64_t off, void *p, size_t n);
 /* A new read-only descriptor of the kept output of both streams, or -errno.
  * Its size is job->size[JOB_BOTH]. */
 int job_open(struct job *job);

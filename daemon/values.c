@@ -15,8 +15,8 @@ static void
 add_text(struct buf *b, const char *key, const char *s)
 {
 	(void)buf_addf(b, "%s ", key);
-	errlog_escape(b, *s != '\0' ? s : "-", *s != '\0' ? strlen(s) : 1,
-	    false);
+	errlog_escape(
+	    b, *s != '\0' ? s : "-", *s != '\0' ? strlen(s) : 1, false);
 	(void)buf_adds(b, "\n");
 }
 

@@ -28,11 +28,11 @@ free_ptr(void *p)
 #define cleanup_free __attribute__((cleanup(free_ptr)))
 
 /* Takes the pointer out of p, which becomes NULL: how ownership leaves. */
-#define steal_ptr(p)                                                           \
-	__extension__({                                                        \
-		__typeof__(*(p)) stolen_ = *(p);                               \
-		*(p) = NULL;                                                   \
-		stolen_;                                                       \
+#define steal_ptr(p)                             \
+	__extension__({                          \
+		__typeof__(*(p)) stolen_ = *(p); \
+		*(p) = NULL;                     \
+		stolen_;                         \
 	})
 
 #endif

@@ -58,6 +58,8 @@ evil() {
 
 
 for i in 0 1 2 3 4 5 6 7 8 9 10 11; do
+	SECONDS=0
 	evil "$i"
+	say "agent $i: $SECONDS s"
 done
 say "twelve hostile agents, one healthy daemon"

@@ -107,8 +107,8 @@ rt_trees(const char *id, struct rt_tree *ret, size_t *n, struct err *e)
 }
 
 static int
-rt_stream(const char *id, const struct rt_stream *which, int *ret_fd,
-    struct err *e)
+rt_stream(
+    const char *id, const struct rt_stream *which, int *ret_fd, struct err *e)
 {
 	(void)id;
 	if (which->fdnum != 5 || which->ino != 77)
