@@ -78,7 +78,7 @@ endef
 $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$f)))
 
 # Its frames lie on a stack that the next child takes over as it was left.
-$(B)/o/runtimes/child.o: SAN =
+$(B)/o/runtimes/child.o: override SAN =
 $(B)/o/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
@@ -90,6 +90,10 @@ $(B)/sbxd: $(B)/o/daemon/main.o $(call archives,daemon)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS.daemon)
 $(B)/sbxfs: $(B)/o/sbxfs/main.o $(call archives,sbxfs)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS.sbxfs)
+
+# It runs on a stack of its own and never returns: what the sanitizer marks
+# there would be in the way of the next one.
+$(B)/o/runtimes/child.o: SAN =
 
 # The agent: musl, static, libc alone (it starts in any image).
 MUSL_SRC = $(wildcard agent/*.c) lib/err.c lib/mem.c lib/buf.c lib/fd.c

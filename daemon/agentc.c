@@ -702,35 +702,34 @@ add_call(struct agentc *a, int64_t timeout_ms, agent_done *done, void *arg)
 }
 
 void
-agentc_call(struct agentc *a, const char *method, json_t *params,
-    const void *bin, size_t bin_len, const int *fds, size_t nfds,
-    int64_t timeout_ms, agent_done *done, void *arg)
+agentc_call(struct agentc *a, const struct agent_call *call)
 {
-	struct frame b = { .data = bin, .len = bin_len }, j = { 0 };
+	struct frame b = { .data = call->bin, .len = call->bin_len }, j = { 0 };
 	struct call *c;
 	struct err e;
 	char *text;
 
 	if (a->freed) {
-		json_decref(params);
+		json_decref(call->params);
 		err_setx(&e, ECANCELED, "the connection to the agent ended");
-		if (done != NULL)
-			done(arg, NULL, NULL, 0, &e);
+		if (call->done != NULL)
+			call->done(call->arg, NULL, NULL, 0, &e);
 		return;
 	}
-	c = add_call(a, timeout_ms, done, arg);
-	text = make_message(method, params, c != NULL ? c->id : 0, &j.len);
+	c = add_call(a, call->timeout_ms, call->done, call->arg);
+	text = make_message(
+	    call->method, call->params, c != NULL ? c->id : 0, &j.len);
 	if (a->ended || text == NULL || a->ncalls > CALLS_MAX ||
-	    bin_len > FRAME_MAX_AGENT || j.len > FRAME_MAX_AGENT ||
-	    nfds > FD_PASS_MAX) {
+	    b.len > FRAME_MAX_AGENT || j.len > FRAME_MAX_AGENT ||
+	    call->nfds > FD_PASS_MAX) {
 		free(text);
 		fail_later(a, c, EMSGSIZE, "too much for the agent");
 		return;
 	}
 	j.data = text;
-	send_call(a, &b, &j, fds, nfds);
+	send_call(a, &b, &j, call->fds, call->nfds);
 	free(text);
-	if (timeout_ms > 0 && a->broken == 0)
+	if (call->timeout_ms > 0 && a->broken == 0)
 		set_timer(a);
 	if (a->broken == 0)
 		flush_out(a);

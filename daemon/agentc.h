@@ -34,14 +34,20 @@ struct agentc *agentc_new(uv_loop_t *loop, const char *path,
  * called. NULL is fine. */
 void agentc_free(struct agentc *a);
 
-/*
- * Calls a method. params is stolen (may be NULL). bin may be NULL. fds are
- * duplicated into the message, still the caller's. timeout_ms 0: none.
- * done NULL sends a notification.
- */
-void agentc_call(struct agentc *a, const char *method, json_t *params,
-    const void *bin, size_t bin_len, const int *fds, size_t nfds,
-    int64_t timeout_ms, agent_done *done, void *arg);
+struct agent_call {
+	const char *method;
+	json_t *params;	 /* stolen; may be NULL */
+	const void *bin; /* the binary message before it, or NULL */
+	size_t bin_len;
+	const int *fds; /* duplicated into the message, still the caller's */
+	size_t nfds;
+	int64_t timeout_ms; /* 0: none */
+	agent_done *done;   /* NULL: a notification is sent */
+	void *arg;
+};
+
+/* Calls a method; what call points to is not kept. */
+void agentc_call(struct agentc *a, const struct agent_call *call);
 /* Forgets the calls with this arg: their done is not called any more. */
 void agentc_forget(struct agentc *a, void *arg);
 /* Bytes not yet taken by the kernel, for flow control. */

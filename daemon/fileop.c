@@ -133,9 +133,13 @@ fileop_call(
 
 	touch(op);
 	(void)snprintf(name, sizeof(name), "sbx.fs.%s", method);
-	agentc_call(op->agent, name, params, NULL, 0, NULL, 0,
-	    strcmp(method, "remove") == 0 ? FILEOP_REMOVE_MS : CALL_MS, done,
-	    op);
+	agentc_call(op->agent,
+	    &(struct agent_call){ .method = name,
+		.params = params,
+		.timeout_ms =
+		    strcmp(method, "remove") == 0 ? FILEOP_REMOVE_MS : CALL_MS,
+		.done = done,
+		.arg = op });
 }
 
 void
@@ -143,8 +147,14 @@ fileop_write(struct fileop *op, json_t *params, const void *p, size_t n,
     agent_done *done)
 {
 	touch(op);
-	agentc_call(op->agent, "sbx.fs.write", params, p, n, NULL, 0, CALL_MS,
-	    done, op);
+	agentc_call(op->agent,
+	    &(struct agent_call){ .method = "sbx.fs.write",
+		.params = params,
+		.bin = p,
+		.bin_len = n,
+		.timeout_ms = CALL_MS,
+		.done = done,
+		.arg = op });
 }
 
 static void

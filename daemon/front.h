@@ -212,8 +212,14 @@ int sandbox_set_env(
     struct sandbox *sb, const char *key, const char *value, struct err *e);
 int sandbox_replace_env(struct sandbox *sb, const json_t *env, struct err *e);
 int sandbox_chown(struct sandbox *sb, uid_t uid, gid_t gid, struct err *e);
-int sandbox_chmod(struct sandbox *sb, const char *file, mode_t mode, uid_t uid,
-    gid_t gid, struct err *e); /* file NULL: the directory */
+/* Each -1: unchanged. file NULL: the directory, of which only mode counts. */
+struct file_mode {
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+};
+int sandbox_chmod(struct sandbox *sb, const char *file,
+    const struct file_mode *m, struct err *e);
 /* After a direct change of a stored field: row, ctl_ms, notification. */
 int sandbox_changed(struct sandbox *sb, struct err *e);
 

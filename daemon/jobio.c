@@ -181,9 +181,10 @@ void
 jobio_eof(struct job *job)
 {
 	if (job->sb->agent != NULL)
-		agentc_call(job->sb->agent, "sbx.job.eof",
-		    json_pack("{s:i}", "job", job->number), NULL, 0, NULL, 0, 0,
-		    job_no_answer, NULL);
+		agentc_call(job->sb->agent,
+		    &(struct agent_call){ .method = "sbx.job.eof",
+			.params = json_pack("{s:i}", "job", job->number),
+			.done = job_no_answer });
 }
 
 static void

@@ -291,9 +291,9 @@ void
 job_ack(struct sandbox *sb, int number)
 {
 	if (sb->agent != NULL)
-		agentc_call(sb->agent, "sbx.job.ack",
-		    json_pack("{s:i}", "job", number), NULL, 0, NULL, 0, 0,
-		    NULL, NULL);
+		agentc_call(sb->agent,
+		    &(struct agent_call){ .method = "sbx.job.ack",
+			.params = json_pack("{s:i}", "job", number) });
 }
 
 /*
@@ -381,10 +381,11 @@ static void
 send_signal(struct sandbox *sb, int number, int sig, bool timed_out)
 {
 	if (sb->agent != NULL)
-		agentc_call(sb->agent, "sbx.job.signal",
-		    json_pack("{s:i, s:i, s:b}", "job", number, "signal", sig,
-			"timed_out", timed_out),
-		    NULL, 0, NULL, 0, 0, job_no_answer, NULL);
+		agentc_call(sb->agent,
+		    &(struct agent_call){ .method = "sbx.job.signal",
+			.params = json_pack("{s:i, s:i, s:b}", "job", number,
+			    "signal", sig, "timed_out", timed_out),
+			.done = job_no_answer });
 }
 
 void
@@ -500,8 +501,15 @@ start_now(struct job *job)
 		return;
 	}
 	job_put_start(job);
-	agentc_call(sb->agent, "sbx.job.start", start_params(job), job->cmd,
-	    job->cmd_len, fds, n, 0, started, job);
+	agentc_call(sb->agent,
+	    &(struct agent_call){ .method = "sbx.job.start",
+		.params = start_params(job),
+		.bin = job->cmd,
+		.bin_len = job->cmd_len,
+		.fds = fds,
+		.nfds = n,
+		.done = started,
+		.arg = job });
 	for (i = 0; i < n; i += 2)
 		close_fd(&fds[i]);
 	if (pv->has_stdin)

@@ -286,9 +286,9 @@ life_send_env(struct sandbox *sb)
 {
 	if (sb->agent == NULL || sb->state == SB_PAUSED)
 		return;
-	agentc_call(sb->agent, "sbx.env.set",
-	    json_pack("{s:O}", "vars", sb->env), NULL, 0, NULL, 0, 0, NULL,
-	    NULL);
+	agentc_call(sb->agent,
+	    &(struct agent_call){ .method = "sbx.env.set",
+		.params = json_pack("{s:O}", "vars", sb->env) });
 }
 
 static void
@@ -346,8 +346,12 @@ life_connect(struct sandbox *sb)
 		fail(sb, &e);
 		return;
 	}
-	agentc_call(sb->agent, "sbx.hello", json_object(), NULL, 0, NULL, 0,
-	    sb->state == SB_PAUSED ? 0 : AGENT_TIMEOUT_MS, said_hello, sb);
+	agentc_call(sb->agent,
+	    &(struct agent_call){ .method = "sbx.hello",
+		.params = json_object(),
+		.timeout_ms = sb->state == SB_PAUSED ? 0 : AGENT_TIMEOUT_MS,
+		.done = said_hello,
+		.arg = sb });
 }
 
 /* The host name that its jobs waited for is set. */

@@ -150,8 +150,11 @@ health(struct pool *p)
 	p->health_at_ms = now_ms(p) + p->f->cfg->pool_health_ms;
 	TAILQ_FOREACH (k, &p->keepers, link)
 		TAILQ_FOREACH (sb, &k->ready, link)
-			agentc_call(sb->agent, "sbx.ping", NULL, NULL, 0, NULL,
-			    0, PING_MS, pinged, sb);
+			agentc_call(sb->agent,
+			    &(struct agent_call){ .method = "sbx.ping",
+				.timeout_ms = PING_MS,
+				.done = pinged,
+				.arg = sb });
 }
 
 static void

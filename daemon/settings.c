@@ -230,32 +230,32 @@ sandbox_chown(struct sandbox *sb, uid_t uid, gid_t gid, struct err *e)
 	return -1;
 }
 
-int
-sandbox_chmod(struct sandbox *sb, const char *file, mode_t mode, uid_t uid,
-    gid_t gid, struct err *e)
+/* The n-th of a file's three numbers: the new one, or what it was; -1 is as
+ * the table of files says. */
+static json_t *
+kept_or(const json_t *old, size_t n, unsigned now)
 {
-	json_t *old, *now;
-	int m;
+	if (now != (unsigned)-1)
+		return json_integer(now);
+	return json_integer(
+	    old != NULL ? json_integer_value(json_array_get(old, n)) : -1);
+}
+
+int
+sandbox_chmod(struct sandbox *sb, const char *file, const struct file_mode *m,
+    struct err *e)
+{
+	const json_t *old;
+	mode_t mode = m->mode != (mode_t)-1 ? m->mode & 07777 : m->mode;
 
 	if (file == NULL) {
 		if (mode != (mode_t)-1)
-			sb->mode = mode & 07777;
+			sb->mode = mode;
 		return sandbox_changed(sb, e);
 	}
-	/* -1 in the row: as the table of files says */
 	old = json_object_get(sb->modes, file);
-	m = (int)json_integer_value(json_array_get(old, 0));
-	if (old == NULL)
-		m = -1;
-	if (mode != (mode_t)-1)
-		m = (int)(mode & 07777);
-	now = json_pack("[i, I, I]", m,
-	    uid != (uid_t)-1
-		? (json_int_t)uid
-		: (old ? json_integer_value(json_array_get(old, 1)) : -1),
-	    gid != (gid_t)-1
-		? (json_int_t)gid
-		: (old ? json_integer_value(json_array_get(old, 2)) : -1));
-	(void)json_object_set_new(sb->modes, file, now);
+	(void)json_object_set_new(sb->modes, file,
+	    json_pack("[o, o, o]", kept_or(old, 0, mode),
+		kept_or(old, 1, m->uid), kept_or(old, 2, m->gid)));
 	return sandbox_changed(sb, e);
 }

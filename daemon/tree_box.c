@@ -373,19 +373,19 @@ static int
 set_attrs(
     struct treq *r, struct sandbox *sb, const struct attrs *a, struct err *e)
 {
+	const struct file_mode m = { (mode_t)a->mode, (uid_t)a->owner,
+		(gid_t)a->group };
 	uid_t before = sb->uid;
 
 	if (a->file != NULL)
-		return sandbox_chmod(sb, a->file, (mode_t)a->mode,
-		    (uid_t)a->owner, (gid_t)a->group, e);
+		return sandbox_chmod(sb, a->file, &m, e);
 	if ((a->owner >= 0 || a->group >= 0) &&
 	    sandbox_chown(sb, (uid_t)a->owner, (gid_t)a->group, e) < 0)
 		return -1;
 	tell_former(r->t, sb, before);
 	if (a->mode < 0)
 		return 0;
-	return sandbox_chmod(
-	    sb, NULL, (mode_t)a->mode, (uid_t)-1, (gid_t)-1, e);
+	return sandbox_chmod(sb, NULL, &m, e);
 }
 
 static int

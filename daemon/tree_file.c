@@ -214,8 +214,11 @@ read_ports(struct treq *r, struct sandbox *sb)
 		give_ports(r, NULL);
 		return;
 	}
-	agentc_call(sb->agent, "sbx.ports", NULL, NULL, 0, NULL, 0, PORTS_MS,
-	    got_ports, treq_ref(r));
+	agentc_call(sb->agent,
+	    &(struct agent_call){ .method = "sbx.ports",
+		.timeout_ms = PORTS_MS,
+		.done = got_ports,
+		.arg = treq_ref(r) });
 }
 
 /*** Of a job ***/

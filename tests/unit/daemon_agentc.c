@@ -169,7 +169,8 @@ hear(struct buf *b, struct frame *f, int *fds)
 static void
 ask(void)
 {
-	agentc_call(a, "sbx.ping", NULL, NULL, 0, NULL, 0, 0, on_done, NULL);
+	agentc_call(
+	    a, &(struct agent_call){ .method = "sbx.ping", .done = on_done });
 }
 
 /*** Good agents ***/
@@ -181,8 +182,10 @@ START_TEST(call_and_answer)
 	int fds[FD_PASS_MAX];
 	json_t *msg;
 
-	agentc_call(a, "sbx.frob", json_pack("{s:i}", "x", 1), NULL, 0, NULL, 0,
-	    0, on_done, NULL);
+	agentc_call(a,
+	    &(struct agent_call){ .method = "sbx.frob",
+		.params = json_pack("{s:i}", "x", 1),
+		.done = on_done });
 	ck_assert_uint_eq(hear(&b, &f, fds), 0);
 	msg = json_loadb(f.data, f.len, 0, NULL);
 	ck_assert_str_eq(
@@ -318,8 +321,14 @@ START_TEST(descriptors_come_with_the_json_frame)
 	long len;
 
 	ck_assert_int_eq(pipe2(p, O_CLOEXEC), 0);
-	agentc_call(a, "sbx.job.start", json_object(), "script", 6, p, 2, 0,
-	    on_done, NULL);
+	agentc_call(a,
+	    &(struct agent_call){ .method = "sbx.job.start",
+		.params = json_object(),
+		.bin = "script",
+		.bin_len = 6,
+		.fds = p,
+		.nfds = 2,
+		.done = on_done });
 	close_fd(&p[0]);
 	close_fd(&p[1]);
 	n = hear(&b, &f, fds);
@@ -344,7 +353,14 @@ START_TEST(what_the_socket_does_not_take_waits_with_its_descriptors)
 	ssize_t r;
 
 	ck_assert_int_eq(pipe2(p, O_CLOEXEC), 0);
-	agentc_call(a, "sbx.x", json_object(), data, n, p, 2, 0, on_done, NULL);
+	agentc_call(a,
+	    &(struct agent_call){ .method = "sbx.x",
+		.params = json_object(),
+		.bin = data,
+		.bin_len = n,
+		.fds = p,
+		.nfds = 2,
+		.done = on_done });
 	close_fd(&p[0]);
 	close_fd(&p[1]);
 	ck_assert_uint_gt(agentc_queued(a), 0);
@@ -370,7 +386,9 @@ END_TEST
 
 START_TEST(mute_agent_times_out_and_may_answer_late)
 {
-	agentc_call(a, "sbx.ping", NULL, NULL, 0, NULL, 0, 50, on_done, NULL);
+	agentc_call(a,
+	    &(struct agent_call){
+		.method = "sbx.ping", .timeout_ms = 50, .done = on_done });
 	while (failed == 0)
 		(void)uv_run(&loop, UV_RUN_ONCE);
 	ck_assert_int_eq(why.code, ETIMEDOUT);
@@ -386,7 +404,9 @@ END_TEST
 
 START_TEST(forgotten_call_is_not_answered)
 {
-	agentc_call(a, "sbx.ping", NULL, NULL, 0, NULL, 0, 0, on_done, &done);
+	agentc_call(a,
+	    &(struct agent_call){
+		.method = "sbx.ping", .done = on_done, .arg = &done });
 	agentc_forget(a, &done);
 	say_json("{\"id\":1,\"result\":{}}");
 	turn();
@@ -420,7 +440,8 @@ free_it(void *arg, const json_t *result, const void *bin, size_t bin_len,
 
 START_TEST(connection_may_be_freed_by_an_answer)
 {
-	agentc_call(a, "sbx.ping", NULL, NULL, 0, NULL, 0, 0, free_it, NULL);
+	agentc_call(
+	    a, &(struct agent_call){ .method = "sbx.ping", .done = free_it });
 	ask();
 	say_json("{\"id\":1,\"result\":{}}");
 	say_json("{\"id\":2,\"result\":{}}");
@@ -449,8 +470,11 @@ START_TEST(too_long_a_call_fails_later_and_alone)
 {
 	char *data = xcalloc(1, FRAME_MAX_AGENT + 1);
 
-	agentc_call(a, "sbx.x", NULL, data, FRAME_MAX_AGENT + 1, NULL, 0, 0,
-	    on_done, NULL);
+	agentc_call(a,
+	    &(struct agent_call){ .method = "sbx.x",
+		.bin = data,
+		.bin_len = FRAME_MAX_AGENT + 1,
+		.done = on_done });
 	ck_assert_int_eq(failed, 0);
 	turn();
 	ck_assert_int_eq(failed, 1);
