@@ -91,10 +91,6 @@ $(B)/sbxd: $(B)/o/daemon/main.o $(call archives,daemon)
 $(B)/sbxfs: $(B)/o/sbxfs/main.o $(call archives,sbxfs)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS.sbxfs)
 
-# It runs on a stack of its own and never returns: what the sanitizer marks
-# there would be in the way of the next one.
-$(B)/o/runtimes/child.o: SAN =
-
 # The agent: musl, static, libc alone (it starts in any image).
 MUSL_SRC = $(wildcard agent/*.c) lib/err.c lib/mem.c lib/buf.c lib/fd.c
 MUSL_OBJ = $(patsubst %.c,$(B)/musl/%.o,$(MUSL_SRC))
