@@ -52,6 +52,8 @@ helper(int sock, int archive_fd, struct err *e)
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (fd_recv(sock, &c, 1, &mount, &n) != 1 || n != 1)
 		return err_setx(e, ECANCELED, "unpack: no directory");
+	if (unpack_limit(e) < 0)
+		return -1;
 	if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 ||
 	    setresuid(0, 0, 0) < 0 || fchdir(mount) < 0 || chroot(".") < 0 ||
 	    close(mount) < 0)

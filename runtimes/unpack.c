@@ -3,9 +3,11 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -13,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/jail.h"
 
 #define BLOCK_SIZE (64u << 10)
@@ -89,6 +92,7 @@ static const struct jail_call calls[] = {
 	JAIL_CALL(rt_sigaction),
 	JAIL_CALL(rt_sigprocmask),
 	JAIL_CALL(rt_sigreturn),
+	JAIL_CALL(sigaltstack),
 	JAIL_CALL(clock_gettime),
 	JAIL_CALL(gettimeofday),
 	JAIL_CALL(getrandom),
@@ -122,15 +126,27 @@ keep_file_caps(void)
 	return syscall(SYS_capset, &head, caps) < 0 ? -errno : 0;
 }
 
-static int
-limit_self(void)
+/* Our size now, before a byte of the archive: a sanitizer's is terabytes. */
+static rlim_t
+memory_max(void)
 {
-	static const struct {
+	char text[64];
+
+	if (fd_read_at(AT_FDCWD, "/proc/self/statm", text, sizeof(text)) <= 0)
+		return MEMORY_MAX;
+	return MEMORY_MAX +
+	    strtoull(text, NULL, 10) * (rlim_t)sysconf(_SC_PAGESIZE);
+}
+
+int
+unpack_limit(struct err *e)
+{
+	const struct {
 		int what;
 		rlim_t max;
 	} rows[] = {
 		{ RLIMIT_CORE, 0 },
-		{ RLIMIT_AS, MEMORY_MAX },
+		{ RLIMIT_AS, memory_max() },
 		{ RLIMIT_CPU, CPU_SECONDS_MAX },
 		{ RLIMIT_NPROC, 0 },
 	};
@@ -140,7 +156,7 @@ limit_self(void)
 		struct rlimit l = { rows[i].max, rows[i].max };
 
 		if (setrlimit((__rlimit_resource_t)rows[i].what, &l) < 0)
-			return -errno;
+			return err_set(e, errno, "limits");
 	}
 	return 0;
 }
@@ -150,8 +166,8 @@ unpack_jail(struct err *e)
 {
 	int err;
 
-	if ((err = limit_self()) < 0 || (err = keep_file_caps()) < 0 ||
-	    (err = jail_hide()) < 0 || (err = jail_no_new_privs()) < 0 ||
+	if ((err = keep_file_caps()) < 0 || (err = jail_hide()) < 0 ||
+	    (err = jail_no_new_privs()) < 0 ||
 	    (err = jail_filter(calls, sizeof(calls) / sizeof(calls[0]))) < 0)
 		return err_set(e, -err, "jail");
 	return 0;

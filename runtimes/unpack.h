@@ -14,7 +14,9 @@
  */
 int unpack(int archive_fd, struct err *e);
 
-/* For good: no capability but those over files, limits, a filter. */
+/* For good, while /proc is there: memory, time, no other process. */
+int unpack_limit(struct err *e);
+/* For good: no capability but those over files, a filter. */
 int unpack_jail(struct err *e);
 
 #endif

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -58,6 +59,8 @@ class Home:
                      self.cgroup, agent or os.path.join(B, 'sbx-agent'),
                      str(first), str(RANGES * 65536)]
         self.workers = []
+        # a case that is ended from outside cleans up as well
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         atexit.register(self.end)
 
     def worker(self):
