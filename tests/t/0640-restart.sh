@@ -55,6 +55,8 @@ what_follows "the broker's death"
 
 # What dies meanwhile is seen: the agent of b, by its init's pid outside.
 mkdir "$M/d" || fail mkdir
+echo true >"$M/d/exec" # one that is still creating would be made anew
+read -r _ <"$M/d/wait"
 id=$(sed -n 's/^id //p' "$M/d/status")
 kill_broker
 agent=$(for p in $(our_processes); do

@@ -733,8 +733,8 @@ def events():
 def description():
     with open(os.path.join(TOP, 'daemon/api.c'), encoding='utf-8') as f:
         source = f.read()
-    routes = set(re.findall(r'\.method = "([A-Z]+)",\s*\.path = "([^"]+)"',
-                            source))
+    routes = set(re.findall(r'(?:\.method = |ROUTE\()"([A-Z]+)",'
+                            r'\s*(?:\.path = )?"([^"]+)"', source))
     routes = {(m, p.replace('*', '{path}')) for m, p in routes}
     doc = want('openapi', ask('GET', '/openapi.json'), 200).json
     listed = {(m.upper(), p) for p in doc['paths'] for m in doc['paths'][p]}
