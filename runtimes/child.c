@@ -27,8 +27,6 @@
 
 #define TMP_SIZE "104857600"
 #define TMP_INODES "65536"
-#define SHM_SIZE "67108864"
-#define SHM_INODES "4096"
 #define PTYS_MAX "256" /* kernel.pty.max is one number for the host */
 
 #define FILES_SOFT 1024
@@ -236,27 +234,38 @@ mount_pts(struct child *c)
 	    "pts");
 }
 
+/*
+ * /tmp and /dev/shm are two directories of one tmpfs: each superblock costs
+ * every memory group of the host some bytes more. It stays behind in the
+ * stem, which is gone after the pivot.
+ */
 static int
-mount_shm(struct child *c)
+mount_memory(struct child *c)
 {
-	static const char *const options[] = { "source", "shm", "mode", "1777",
-		"size", SHM_SIZE, "nr_inodes", SHM_INODES, NULL };
-
-	return mount_in_dev(c,
-	    new_mount("tmpfs", options,
-		MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
-	    "shm");
-}
-
-static int
-mount_tmp(struct child *c)
-{
-	static const char *const options[] = { "source", "tmp", "mode", "1777",
+	static const char *const options[] = { "source", "tmp", "mode", "0755",
 		"size", TMP_SIZE, "nr_inodes", TMP_INODES, NULL };
+	static const char *const names[] = { "tmp", "shm" };
 	long fd = new_mount("tmpfs", options,
 	    MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	long dir[2], r;
+	int i;
 
-	return fd < 0 ? (int)fd : mount_on(c, (int)fd, "/tmp");
+	if (fd < 0 || (r = move((int)fd, AT_FDCWD, STEM_TMP)) < 0)
+		return (int)(fd < 0 ? fd : r);
+	(void)raw(SYS_umask, 0);
+	for (i = 0; i < 2; i++) {
+		c->what = names[i];
+		if ((r = raw(SYS_mkdirat, fd, names[i], 01777)) < 0)
+			return (int)r;
+		dir[i] = raw(SYS_open_tree, fd, names[i],
+		    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+		if (dir[i] < 0)
+			return (int)dir[i];
+	}
+	(void)raw(SYS_umask, 022);
+	if ((r = mount_on(c, (int)dir[0], "/tmp")) < 0)
+		return (int)r;
+	return mount_in_dev(c, dir[1], "shm");
 }
 
 /* Relative to our own fresh /proc, in which there are no links: one call
@@ -264,42 +273,12 @@ mount_tmp(struct child *c)
 static int
 mask_proc(struct child *c)
 {
-	static const struct {
-		const char *name;
-		const char *with;
-	} masks[] = {
-		{ "kcore", STEM_FILE },
-		{ "keys", STEM_FILE },
-		{ "key-users", STEM_FILE },
-		{ "kmsg", STEM_FILE },
-		{ "kallsyms", STEM_FILE },
-		{ "sysrq-trigger", STEM_FILE },
-		{ "latency_stats", STEM_FILE },
-		{ "timer_list", STEM_FILE },
-		{ "sched_debug", STEM_FILE },
-		{ "interrupts", STEM_FILE },
-		{ "kpagecount", STEM_FILE },
-		{ "kpageflags", STEM_FILE },
-		{ "vmallocinfo", STEM_FILE },
-		{ "slabinfo", STEM_FILE },
-		{ "modules", STEM_FILE },
-		{ "config.gz", STEM_FILE },
-		{ "acpi", STEM_DIR },
-		{ "asound", STEM_DIR },
-		{ "scsi", STEM_DIR },
-		{ "driver", STEM_DIR },
-		{ "pressure", STEM_DIR },
-		{ "bus", STEM_DIR },
-		{ "fs", STEM_DIR },
-		{ "irq", STEM_DIR },
-	};
 	long r = raw(SYS_fchdir, proc_fd);
-	size_t i;
+	const struct child_mask *m;
 
-	for (i = 0; r >= 0 && i < sizeof(masks) / sizeof(masks[0]); i++) {
-		c->what = masks[i].name;
-		r = raw(SYS_mount, masks[i].with, masks[i].name, NULL, MS_BIND,
-		    NULL);
+	for (m = c->masks; r >= 0 && m->name != NULL; m++) {
+		c->what = m->name;
+		r = raw(SYS_mount, m->with, m->name, NULL, MS_BIND, NULL);
 		if (r == -ENOENT)
 			r = 0;
 	}
@@ -403,7 +382,6 @@ new_session(struct child *c)
 	long r;
 
 	(void)c;
-	(void)raw(SYS_umask, 022);
 	(void)raw(SYS_prctl, PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	r = raw(SYS_setsid, 0);
 	/* process 1 of a pid namespace leads a session from the start */
@@ -487,8 +465,7 @@ static const struct {
 	{ "mount proc", mount_proc },
 	{ "mount dev", mount_dev },
 	{ "mount pts", mount_pts },
-	{ "mount shm", mount_shm },
-	{ "mount tmp", mount_tmp },
+	{ "mount tmp", mount_memory },
 	{ "mount usr", mount_usr },
 	{ "mask proc", mask_proc },
 	{ "protect proc", protect_proc },

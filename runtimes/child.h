@@ -23,14 +23,21 @@ enum child_go {
 	CHILD_GIVE_UP,
 };
 
+/* What lies over an entry of /proc: STEM_FILE or STEM_DIR. */
+struct child_mask {
+	const char *name;
+	const char *with;
+};
+
 struct child {
 	/* set before the clone */
 	const char *hostname;
 	const char *const *argv;
 	const struct cgroup_entry *cgroup;
 	const struct filters *filters;
-	int agent_fd;  /* the program */
-	int listen_fd; /* becomes descriptor 3 */
+	const struct child_mask *masks; /* up to one without a name */
+	int agent_fd;			/* the program */
+	int listen_fd;			/* becomes descriptor 3 */
 	/* set before go: mounts, detached */
 	int root_fd;
 	int dev_fd;
@@ -48,6 +55,7 @@ _Noreturn void child_run(struct child *c);
 
 /* The namespace's root that a sandbox is cloned with has these. */
 #define STEM_ROOT "r"	 /* where the overlay goes */
+#define STEM_TMP "t"	 /* where /tmp is before it is there */
 #define STEM_FILE "/e/f" /* empty, to hide a file */
 #define STEM_DIR "/e/d"	 /* empty, to hide a directory */
 

@@ -12,9 +12,11 @@
 #include <stdint.h>
 
 #include "runtimes/cgroup.h"
+#include "runtimes/child.h"
 #include "runtimes/runtime.h"
 #include "runtimes/seccomp.h"
 
+#define MASKS_MAX 32
 #define ID_RANGE 65536u
 
 struct native {
@@ -32,6 +34,7 @@ struct native {
 	char boot[40]; /* boot id of the kernel */
 	struct cgroups cgroups;
 	struct filters filters;
+	struct child_mask masks[MASKS_MAX + 1]; /* of /proc, on this kernel */
 };
 
 extern struct native native;

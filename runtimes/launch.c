@@ -330,6 +330,7 @@ launch(const char *id, struct record *r, bool files, struct err *e)
 		.hostname = r->hostname,
 		.argv = argv,
 		.filters = &native.filters,
+		.masks = native.masks,
 		.agent_fd = native.agent_fd,
 		.root_fd = -1,
 		.dev_fd = -1,

@@ -1,5 +1,6 @@
 #include "runtimes/place.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -344,8 +345,9 @@ stem_steps(void)
 		"mode=0755,size=64k,nr_inodes=16") < 0 ||
 	    chdir(dir) < 0)
 		return -errno;
-	if (mkdir(STEM_ROOT, 0755) < 0 || mkdir("proc", 0755) < 0 ||
-	    mkdir("e", 0755) < 0 || mkdir(&STEM_DIR[1], 0555) < 0 ||
+	if (mkdir(STEM_ROOT, 0755) < 0 || mkdir(STEM_TMP, 0755) < 0 ||
+	    mkdir("proc", 0755) < 0 || mkdir("e", 0755) < 0 ||
+	    mkdir(&STEM_DIR[1], 0555) < 0 ||
 	    mknod(&STEM_FILE[1], S_IFREG | 0444, 0) < 0)
 		return -errno;
 	proc =
@@ -358,6 +360,39 @@ stem_steps(void)
 	    mount_setattr(AT_FDCWD, "/", 0, &ro, sizeof(ro)) < 0)
 		return -errno;
 	return 0;
+}
+
+/*** What nobody inside needs of /proc ***/
+
+/*
+ * Files that are root's alone need no mask: inside, that root is nobody. The
+ * rest tell of the host and of others, or take orders (pressure).
+ */
+static void
+choose_masks(void)
+{
+	static const char *const names[] = { "kcore", "keys", "key-users",
+		"kmsg", "kallsyms", "sysrq-trigger", "latency_stats",
+		"timer_list", "sched_debug", "interrupts", "kpagecount",
+		"kpageflags", "kpagecgroup", "vmallocinfo", "slabinfo",
+		"modules", "config.gz", "mtrr", "acpi", "asound", "scsi",
+		"driver", "pressure", "bus", "fs", "irq" };
+	struct child_mask *m = native.masks;
+	size_t i;
+
+	static_assert(sizeof(names) / sizeof(names[0]) <= MASKS_MAX,
+	    "room for the masks");
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		cleanup_free char *path = xasprintf("/proc/%s", names[i]);
+		struct stat st;
+
+		if (lstat(path, &st) == 0 && (st.st_mode & 07) != 0)
+			*m++ = (struct child_mask){
+				.name = names[i],
+				.with =
+				    S_ISDIR(st.st_mode) ? STEM_DIR : STEM_FILE,
+			};
+	}
 }
 
 /*** The agent's program ***/
@@ -484,6 +519,7 @@ place_init(const struct rt_env *env, struct err *e)
 	int err;
 
 	copy_env(env);
+	choose_masks();
 	if ((err = pid_boot_id(native.boot, sizeof(native.boot))) < 0)
 		return err_set(e, -err, "boot id");
 	if (open_agent(e) < 0 || open_dirs(e) < 0 || enter_pin(e) < 0 ||
