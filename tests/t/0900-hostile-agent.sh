@@ -38,7 +38,8 @@ evil() {
 	    fail "agent $1: /health does not answer"
 	eq "agent $1: /health" "${t%% *}" 200
 	after=$(front_kb)
-	[ $((after - before)) -lt 65536 ] ||
+	# the sanitizer keeps what was freed
+	[ -n "${SBX_SAN:-}" ] || [ $((after - before)) -lt 65536 ] ||
 	    fail "agent $1: the front grew from $before to $after KiB"
 	if [ -n "$id" ]; then
 		http DELETE "/sandboxes/$id" >/dev/null
@@ -54,8 +55,6 @@ evil() {
 	stop_sbxd
 	: >"$W/sbxd.log"
 }
-
-
 
 for i in 0 1 2 3 4 5 6 7 8 9 10 11; do
 	SECONDS=0
