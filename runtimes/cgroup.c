@@ -238,23 +238,6 @@ make_leaf(const struct cgroup_tree *t, const char *id)
 	return mkdirat(t->fd, path, 0755);
 }
 
-int
-cgroup_make(const struct cgroups *c, const char *id, struct err *e)
-{
-	size_t i;
-
-	for (i = 0; i < c->ntrees; i++) {
-		const struct cgroup_tree *t = &c->tree[i];
-
-		if (t->fd < 0)
-			continue;
-		if ((mkdirat(t->fd, id, 0755) < 0 && errno != EEXIST) ||
-		    (t->unified && make_leaf(t, id) < 0))
-			return err_set(e, errno, "cgroup %s/%s", t->path, id);
-	}
-	return 0;
-}
-
 void
 cgroup_close(struct cgroup_entry *entry)
 {
@@ -264,34 +247,46 @@ cgroup_close(struct cgroup_entry *entry)
 }
 
 int
-cgroup_open(const struct cgroups *c, const char *id, struct cgroup_entry *ret,
-    struct err *e)
+cgroup_begin(const struct cgroups *c, const char *id, bool again,
+    struct cgroup_entry *ret, struct err *e)
 {
-	char path[RT_ID_MAX + 48];
+	const struct cgroup_tree *t;
+	char path[RT_ID_MAX + 8];
+
+	*ret = (struct cgroup_entry){ .unified = -1 };
+	if (c->part[CGROUP_UNIFIED] < 0)
+		return 0;
+	t = &c->tree[c->part[CGROUP_UNIFIED]];
+	(void)snprintf(path, sizeof(path), "%s%s", id, again ? LEAF : "");
+	if ((mkdirat(t->fd, id, 0755) < 0 && errno != EEXIST) ||
+	    (again && make_leaf(t, id) < 0))
+		return err_set(e, errno, "cgroup %s/%s", t->path, id);
+	ret->unified = openat(t->fd, path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	if (ret->unified < 0)
+		return err_set(e, errno, "cgroup %s/%s", t->path, path);
+	return 0;
+}
+
+int
+cgroup_join(const struct cgroups *c, const char *id, const struct rt_limits *l,
+    struct cgroup_entry *entry, struct err *e)
+{
+	char path[RT_ID_MAX + 16];
 	size_t i;
 	int fd;
 
-	*ret = (struct cgroup_entry){ .unified = -1 };
+	(void)snprintf(path, sizeof(path), "%s/tasks", id);
 	for (i = 0; i < c->ntrees; i++) {
 		const struct cgroup_tree *t = &c->tree[i];
 
-		if (t->fd < 0)
+		if (t->fd < 0 || t->unified)
 			continue;
-		(void)snprintf(path, sizeof(path), "%s%s", id,
-		    t->unified ? LEAF : "/tasks");
-		fd = openat(t->fd, path,
-		    (t->unified ? O_DIRECTORY | O_RDONLY : O_WRONLY) |
-			O_CLOEXEC);
-		if (fd < 0) {
-			cgroup_close(ret);
+		if ((mkdirat(t->fd, id, 0755) < 0 && errno != EEXIST) ||
+		    (fd = openat(t->fd, path, O_WRONLY | O_CLOEXEC)) < 0)
 			return err_set(e, errno, "cgroup %s/%s", t->path, id);
-		}
-		if (t->unified)
-			ret->unified = fd;
-		else
-			ret->tasks[ret->ntasks++] = fd;
+		entry->tasks[entry->ntasks++] = fd;
 	}
-	return 0;
+	return cgroup_limit(c, id, l, e);
 }
 
 int
@@ -320,10 +315,10 @@ now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* Signals everyone in tree t: how many there were, or -errno. The list and
+/* Signals everyone in a group: how many there were, or -errno. The list and
  * its processes are of one moment only: the caller asks again. */
 static int
-signal_all(const struct cgroups *c, int t, const char *id, int sig)
+signal_group(int at, const char *id, const char *leaf, int sig)
 {
 	cleanup_fd int fd = -1;
 	char path[RT_ID_MAX + 48], *line = NULL;
@@ -331,9 +326,8 @@ signal_all(const struct cgroups *c, int t, const char *id, int sig)
 	int n = 0;
 	FILE *f;
 
-	(void)snprintf(path, sizeof(path), "%s%s/cgroup.procs", id,
-	    c->tree[t].unified ? LEAF : "");
-	if ((fd = openat(c->tree[t].fd, path, O_RDONLY | O_CLOEXEC)) < 0)
+	(void)snprintf(path, sizeof(path), "%s%s/cgroup.procs", id, leaf);
+	if ((fd = openat(at, path, O_RDONLY | O_CLOEXEC)) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if ((f = fdopen(fd, "r")) == NULL)
 		return -errno;
@@ -342,7 +336,7 @@ signal_all(const struct cgroups *c, int t, const char *id, int sig)
 		long pid = strtol(line, NULL, 10);
 
 		/* 0: of another pid namespace, which is not ours to see */
-		if (pid > 1 && sig != 0)
+		if (pid > 1)
 			(void)kill((pid_t)pid, sig);
 		n++;
 	}
@@ -363,12 +357,14 @@ kill_pass(const struct cgroups *c, const char *id)
 
 	if (u >= 0) {
 		(void)turn(c, id, &v2, &e); /* kernels before 5.14 have none */
-		return signal_all(c, u, id, SIGKILL);
+		n = signal_group(c->tree[u].fd, id, "", SIGKILL);
+		all = signal_group(c->tree[u].fd, id, LEAF, SIGKILL);
+		return n < 0 ? n : all < 0 ? all : n + all;
 	}
 	for (i = 0; i < c->ntrees; i++) {
 		if (c->tree[i].fd < 0)
 			continue;
-		if ((n = signal_all(c, (int)i, id, SIGKILL)) < 0)
+		if ((n = signal_group(c->tree[i].fd, id, "", SIGKILL)) < 0)
 			return n;
 		all += n;
 	}

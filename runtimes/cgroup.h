@@ -4,9 +4,9 @@
  * even without controllers, is what kills, freezes and counts cpu time; where
  * there is none, version 1's freezer and cpuacct do.
  *
- * In version 2 the processes are in a leaf, NAME/ID/p, that is made anew for
- * each start: Linux 6.15 to 6.18 at least kill whatever is cloned into a group
- * (CLONE_INTO_CGROUP) on which cgroup.kill was ever used.
+ * In version 2 the processes of a second start are in a leaf, NAME/ID/p, made
+ * anew for each: Linux 6.15 to 6.18 at least kill whatever is cloned into a
+ * group (CLONE_INTO_CGROUP) on which cgroup.kill was ever used.
  */
 #ifndef RUNTIMES_CGROUP_H
 #define RUNTIMES_CGROUP_H
@@ -68,13 +68,19 @@ int cgroup_done(struct cgroups *c, struct err *e);
 /* A line for each part that is there or not, for --check. */
 void cgroup_report(const struct cgroups *c, struct buf *report);
 
-/* Makes the groups, and the leaf anew, which must be empty. */
-int cgroup_make(const struct cgroups *c, const char *id, struct err *e);
+/*
+ * What a new process is cloned into, before anything else is made; again: the
+ * groups are there, and empty, and there is a new leaf. Fills *ret.
+ */
+int cgroup_begin(const struct cgroups *c, const char *id, bool again,
+    struct cgroup_entry *ret, struct err *e);
+/* The rest of the groups, their limits, and how to get into them. */
+int cgroup_join(const struct cgroups *c, const char *id,
+    const struct rt_limits *l, struct cgroup_entry *entry, struct err *e);
+void cgroup_close(struct cgroup_entry *entry);
+/* Sets the limits anew. */
 int cgroup_limit(const struct cgroups *c, const char *id,
     const struct rt_limits *l, struct err *e);
-int cgroup_open(const struct cgroups *c, const char *id,
-    struct cgroup_entry *ret, struct err *e);
-void cgroup_close(struct cgroup_entry *entry);
 int cgroup_freeze(
     const struct cgroups *c, const char *id, bool on, struct err *e);
 /* Kills everything in it, frozen or not, and waits until it is empty. */

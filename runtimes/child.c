@@ -50,28 +50,13 @@ die_with_parent(struct child *c)
 }
 
 /* Most of what a start takes is the network namespace: made here, while the
- * disk is mounted on the other side. */
+ * groups and the disk are made on the other side. */
 static int
 new_namespaces(struct child *c)
 {
 	(void)c;
 	return (int)raw(
 	    SYS_unshare, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS);
-}
-
-/* Each "0" moves us, and only us, which the kernel does without the lock
- * that cgroup.procs needs. */
-static int
-enter_cgroups(struct child *c)
-{
-	size_t i;
-	long r;
-
-	for (i = 0; i < c->cgroup->ntasks; i++)
-		if ((r = raw(SYS_write, c->cgroup->tasks[i], "0", 1)) < 0)
-			return (int)r;
-	/* only now: its root is where we are */
-	return (int)raw(SYS_unshare, CLONE_NEWCGROUP);
 }
 
 static int
@@ -116,6 +101,21 @@ own_descriptors(struct child *c)
 {
 	(void)c;
 	return (int)raw(SYS_unshare, CLONE_FILES);
+}
+
+/* Each "0" moves us, and only us, which the kernel does without the lock
+ * that cgroup.procs needs. */
+static int
+enter_cgroups(struct child *c)
+{
+	size_t i;
+	long r;
+
+	for (i = 0; i < c->cgroup->ntasks; i++)
+		if ((r = raw(SYS_write, c->cgroup->tasks[i], "0", 1)) < 0)
+			return (int)r;
+	/* only now: its root is where we are */
+	return (int)raw(SYS_unshare, CLONE_NEWCGROUP);
 }
 
 static int
@@ -454,12 +454,12 @@ static const struct {
 	int (*run)(struct child *c);
 } steps[] = {
 	{ "death signal", die_with_parent },
-	{ "enter cgroups", enter_cgroups },
 	{ "namespaces", new_namespaces },
 	{ "loopback", loopback_up },
 	{ "host name", set_hostname },
 	{ "wait", wait_go },
 	{ "descriptors", own_descriptors },
+	{ "enter cgroups", enter_cgroups },
 	{ "ids", become_root },
 	{ "attach root", attach_root },
 	{ "mount proc", mount_proc },

@@ -33,12 +33,12 @@ struct child {
 	/* set before the clone */
 	const char *hostname;
 	const char *const *argv;
-	const struct cgroup_entry *cgroup;
+	const struct cgroup_entry *cgroup; /* filled before go */
 	const struct filters *filters;
 	const struct child_mask *masks; /* up to one without a name */
 	int agent_fd;			/* the program */
-	int listen_fd;			/* becomes descriptor 3 */
-	/* set before go: mounts, detached */
+	/* set before go; the mounts are detached */
+	int listen_fd; /* becomes descriptor 3 */
 	int root_fd;
 	int dev_fd;
 	int usr_fd;  /* -1: the image has a /usr of its own */

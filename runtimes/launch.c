@@ -208,6 +208,28 @@ bind_socket(const char *id, int *ret_fd, struct err *e)
 	return err == 0 ? 0 : err_set(e, err, "agents/%s", name);
 }
 
+/* The overlay, mounted already or now, as a mount for the child. */
+static int
+prepare_root(
+    const char *id, const struct record *r, struct ends *n, struct err *e)
+{
+	bool fresh = r->state == RECORD_CREATING;
+
+	if (!fresh && (n->root = disk_clone(id)) >= 0)
+		return 0;
+	if (!fresh && r->limits.storage_bytes != 0)
+		return err_setx(
+		    e, ENOENT, "sandbox %s: its disk, in memory, is gone", id);
+	n->userns = openat(n->proc, "ns/user", O_RDONLY | O_CLOEXEC);
+	if (n->userns < 0)
+		return err_set(e, errno, "sandbox %s: its ids", id);
+	if (disk_make(id, r, e) < 0 || disk_mount(id, r, n->userns, e) < 0)
+		return -1;
+	if ((n->root = disk_clone(id)) < 0)
+		return err_set(e, -n->root, "sandbox %s: root", id);
+	return 0;
+}
+
 /* What the child waits for. */
 static int
 prepare_go(
@@ -217,22 +239,14 @@ prepare_go(
 
 	if ((err = map_ids(n->proc, r->id_base)) < 0)
 		return err_set(e, -err, "sandbox %s: map its ids", id);
-	if ((n->root = disk_clone(id)) < 0) {
-		if (r->state != RECORD_CREATING && r->limits.storage_bytes != 0)
-			return err_setx(e, ENOENT,
-			    "sandbox %s: its disk, in memory, is gone", id);
-		n->userns = openat(n->proc, "ns/user", O_RDONLY | O_CLOEXEC);
-		if (n->userns < 0)
-			return err_set(e, errno, "sandbox %s: its ids", id);
-		if (disk_mount(id, r, n->userns, e) < 0)
-			return -1;
-		if ((n->root = disk_clone(id)) < 0)
-			return err_set(e, -n->root, "sandbox %s: root", id);
-	}
+	if (cgroup_join(&native.cgroups, id, &r->limits, &n->cgroup, e) < 0 ||
+	    bind_socket(id, &n->listen, e) < 0 || prepare_root(id, r, n, e) < 0)
+		return -1;
 	if ((n->dev = place_clone_dev()) < 0)
 		return err_set(e, -n->dev, "sandbox %s: /dev", id);
 	if (strcmp(r->kind, "host") == 0 && (n->usr = place_clone_usr()) < 0)
 		return err_set(e, -n->usr, "sandbox %s: /usr", id);
+	child.listen_fd = n->listen;
 	child.root_fd = n->root;
 	child.dev_fd = n->dev;
 	child.usr_fd = n->usr;
@@ -300,12 +314,14 @@ finish(const char *id, struct record *r, struct ends *n, struct err *e)
 static int
 begin(const char *id, struct record *r, struct ends *n, struct err *e)
 {
+	bool again = r->state != RECORD_CREATING;
+	struct err ignored;
 	long pid;
 
-	if (cgroup_open(&native.cgroups, id, &n->cgroup, e) < 0 ||
-	    bind_socket(id, &n->listen, e) < 0)
+	if (cgroup_begin(&native.cgroups, id, again, &n->cgroup, e) < 0)
 		return -1;
-	child.listen_fd = n->listen;
+	if (again) /* it may have ended frozen */
+		(void)cgroup_freeze(&native.cgroups, id, false, &ignored);
 	child.cgroup = &n->cgroup;
 	if ((pid = clone_child(n, &n->pidfd)) < 0)
 		return err_set(e, (int)-pid, "sandbox %s: clone", id);
@@ -332,6 +348,7 @@ launch(const char *id, struct record *r, bool files, struct err *e)
 		.filters = &native.filters,
 		.masks = native.masks,
 		.agent_fd = native.agent_fd,
+		.listen_fd = -1,
 		.root_fd = -1,
 		.dev_fd = -1,
 		.usr_fd = -1,

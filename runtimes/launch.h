@@ -1,6 +1,7 @@
 /*
- * launch.h - a new process 1 for a sandbox: cloned, its ids mapped, its disk
- * mounted if it is not yet, its agent running when this returns.
+ * launch.h - a new process 1 for a sandbox: cloned, its ids mapped, its groups
+ * and its disk made and mounted where they are not yet, its agent running when
+ * this returns.
  */
 #ifndef RUNTIMES_LAUNCH_H
 #define RUNTIMES_LAUNCH_H
@@ -11,7 +12,7 @@
 #include "runtimes/record.h"
 
 /*
- * Needs the groups of id, and its directories. Sets pid, start, netns and
+ * In state RECORD_CREATING nothing is there yet. Sets pid, start, netns and
  * boot of r. On failure no process is left; what was mounted is.
  */
 int launch(const char *id, struct record *r, bool files, struct err *e);

@@ -113,18 +113,11 @@ native_stop(const char *id, struct rt_info *ret, struct err *e)
 
 /*** Beginning ***/
 
-/* The process, in groups with their limits; then the record says so. */
+/* The process; then the record says so. */
 static int
 run(const char *id, struct record *r, enum record_state then, struct err *e)
 {
-	struct err ignored;
-
-	if (cgroup_make(&native.cgroups, id, e) < 0)
-		return -1;
-	if (r->state != RECORD_CREATING) /* it may have ended frozen */
-		(void)cgroup_freeze(&native.cgroups, id, false, &ignored);
-	if (cgroup_limit(&native.cgroups, id, &r->limits, e) < 0 ||
-	    launch(id, r, then == RECORD_FILES, e) < 0)
+	if (launch(id, r, then == RECORD_FILES, e) < 0)
 		return -1;
 	r->state = then;
 	return record_write(native.instances_fd, id, r, e);
@@ -175,7 +168,6 @@ native_create(const struct rt_spec *spec, struct rt_info *ret, struct err *e)
 		return -1;
 	if (fill_record(spec, &r, e) < 0 ||
 	    record_write(native.instances_fd, spec->id, &r, e) < 0 ||
-	    disk_make(spec->id, &r, e) < 0 ||
 	    run(spec->id, &r, RECORD_UP, e) < 0) {
 		(void)native_destroy(spec->id, &ignored);
 		return -1;

@@ -247,9 +247,8 @@ sample(void)
 	double began = now_us(), took;
 	pid_t pid;
 
-	if (cgroup_make(&groups, ID, &e) < 0 ||
-	    cgroup_limit(&groups, ID, &limits, &e) < 0 ||
-	    cgroup_open(&groups, ID, &entry, &e) < 0) {
+	if (cgroup_begin(&groups, ID, false, &entry, &e) < 0 ||
+	    cgroup_join(&groups, ID, &limits, &entry, &e) < 0) {
 		(void)fprintf(stderr, "%s\n", e.text);
 		exit(1);
 	}
