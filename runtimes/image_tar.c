@@ -29,6 +29,7 @@
 #include "runtimes/impl.h"
 #include "runtimes/pid.h"
 #include "runtimes/unpack.h"
+#include "runtimes/userns.h"
 
 #define UNPACK_WAIT_MS (30 * 60 * 1000)
 /* Owner of the helper's ids: swept like a sandbox's if we are killed. */
@@ -101,12 +102,9 @@ send_directory(int sock, int proc, int dir, uint32_t base)
 	struct mount_attr a = { .attr_set = MOUNT_ATTR_IDMAP |
 		    MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC };
 	cleanup_fd int userns = -1, mount = -1;
-	char map[64];
 	int err;
 
-	(void)snprintf(map, sizeof(map), "0 %u %u", base, ID_RANGE);
-	if ((err = fd_write_at(proc, "uid_map", map)) < 0 ||
-	    (err = fd_write_at(proc, "gid_map", map)) < 0)
+	if ((err = userns_map(proc, base)) < 0)
 		return err;
 	userns = openat(proc, "ns/user", O_RDONLY | O_CLOEXEC);
 	mount = open_tree(

@@ -19,6 +19,7 @@
 #include "runtimes/dirs.h"
 #include "runtimes/ids.h"
 #include "runtimes/impl.h"
+#include "runtimes/keep.h"
 #include "runtimes/pid.h"
 #include "runtimes/place.h"
 
@@ -45,7 +46,7 @@ instance_up(const char *id, struct record *ret, int *ret_proc, struct err *e)
 	struct record r;
 	int proc;
 
-	if (record_read(native.instances_fd, id, &r, e) < 0)
+	if (keep_read(id, &r, e) < 0)
 		return -1;
 	if (r.state != RECORD_UP || strcmp(r.boot, native.boot) != 0)
 		return err_setx(e, ESRCH, "sandbox %s: not running", id);
@@ -90,7 +91,7 @@ instance_stats(const char *id, struct rt_stats *ret, struct err *e)
 	struct record r;
 	struct err ignored;
 
-	if (record_read(native.instances_fd, id, &r, e) < 0)
+	if (keep_read(id, &r, e) < 0)
 		return -1;
 	cgroup_stats(&native.cgroups, id, &s);
 	s.memory_limit = (uint64_t)r.limits.memory_bytes;
@@ -148,7 +149,10 @@ instance_trees(const char *id, struct rt_tree *ret, size_t *n, struct err *e)
 
 	if (*n < 3)
 		return err_setx(e, EINVAL, "trees: no room");
-	if (record_read(native.instances_fd, id, &r, e) < 0)
+	if (keep_read(id, &r, e) < 0)
+		return -1;
+	/* after a reboot its disk is mounted by who looks first */
+	if (keep_revive(id, &r, e) < 0)
 		return -1;
 	if ((root = disk_open(id)) < 0)
 		return err_set(e, -root, "sandbox %s: root", id);
@@ -213,11 +217,9 @@ list_record(const char *id, void *arg)
 	struct record r;
 	struct err e;
 
-	if (!dirs_is_id(id))
-		return 0;
 	(void)str_copy(info.id, id, sizeof(info.id));
 	/* a damaged one can still be destroyed */
-	if (record_read(native.instances_fd, id, &r, &e) == 0)
+	if (keep_read(id, &r, &e) == 0)
 		instance_info(id, &r, &info);
 	else if (e.code == ENOENT)
 		return 0;
@@ -232,12 +234,14 @@ list_trace(const char *name, void *arg)
 	struct listing *l = arg;
 	struct rt_info info = { .state = RT_DOWN };
 	char id[RT_ID_MAX];
+	struct record r;
+	struct err e;
 	size_t i;
 
 	if (!str_copy(id, name, sizeof(id)))
 		return 0;
 	id[strcspn(id, ".")] = '\0'; /* ID.sock */
-	if (!dirs_is_id(id) || faccessat(native.instances_fd, id, F_OK, 0) == 0)
+	if (!dirs_is_id(id) || keep_read(id, &r, &e) == 0 || e.code != ENOENT)
 		return 0;
 	for (i = 0; i < l->nleft; i++)
 		if (strcmp(l->left[i], id) == 0)
@@ -254,7 +258,7 @@ instance_list(
     int (*each)(const struct rt_info *, void *), void *arg, struct err *e)
 {
 	struct listing l = { .each = each, .arg = arg };
-	int rc = dirs_each(native.instances_fd, ".", list_record, &l, e);
+	int rc = keep_each(list_record, &l, e);
 
 	if (rc == 0 && !l.ended)
 		rc = ids_each(native.ids_fd, list_trace, &l, e);

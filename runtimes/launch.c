@@ -23,6 +23,7 @@
 #include "runtimes/disk.h"
 #include "runtimes/impl.h"
 #include "runtimes/place.h"
+#include "runtimes/userns.h"
 #include "runtimes/pid.h"
 
 #define STACK_SIZE (64u << 10)
@@ -174,21 +175,6 @@ reap(int pidfd)
 		;
 }
 
-static int
-map_ids(int proc, uint32_t base)
-{
-	char text[64];
-	int err;
-
-	(void)snprintf(text, sizeof(text), "0 %u %u", base, ID_RANGE);
-	if ((err = fd_write_at(proc, "uid_map", text)) < 0 ||
-	    (err = fd_write_at(proc, "gid_map", text)) < 0)
-		return err;
-	/* a help for the host only: it may be refused */
-	(void)fd_write_at(proc, "oom_score_adj", OOM_SCORE_ADJ);
-	return 0;
-}
-
 /* The front connects, and nobody else; inside, the address is a bare name. */
 static int
 bind_socket(const char *id, int *ret_fd, struct err *e)
@@ -237,8 +223,10 @@ prepare_go(
 {
 	int err;
 
-	if ((err = map_ids(n->proc, r->id_base)) < 0)
+	if ((err = userns_map(n->proc, r->id_base)) < 0)
 		return err_set(e, -err, "sandbox %s: map its ids", id);
+	/* a help for the host only: it may be refused */
+	(void)fd_write_at(n->proc, "oom_score_adj", OOM_SCORE_ADJ);
 	if (cgroup_join(&native.cgroups, id, &r->limits, &n->cgroup, e) < 0 ||
 	    bind_socket(id, &n->listen, e) < 0 || prepare_root(id, r, n, e) < 0)
 		return -1;

@@ -26,6 +26,7 @@
 #include "runtimes/image.h"
 #include "runtimes/impl.h"
 #include "runtimes/instance.h"
+#include "runtimes/keep.h"
 #include "runtimes/launch.h"
 #include "runtimes/pid.h"
 #include "runtimes/place.h"
@@ -76,15 +77,16 @@ static int
 native_destroy(const char *id, struct err *e)
 {
 	struct record r = { 0 };
-	bool known = record_read(native.instances_fd, id, &r, e) == 0;
+	bool known = keep_read(id, &r, e) == 0;
 
 	if (!known && e->code != ENOENT && e->code != EUCLEAN)
 		return -1;
 	if (kill_all(id, &r, e) < 0 || disk_unmount(id, e) < 0 ||
 	    cgroup_remove(&native.cgroups, id, e) < 0 || disk_remove(id, e) < 0)
 		return -1;
-	if (known ? ids_give(native.ids_fd, r.slot, id, e) < 0
-		  : ids_give_all(native.ids_fd, id, e) < 0)
+	if (known && r.boot[0] != '\0'
+		? ids_give(native.ids_fd, r.slot, id, e) < 0
+		: ids_give_all(native.ids_fd, id, e) < 0)
 		return -1;
 	return record_remove(native.instances_fd, id, e);
 }
@@ -94,7 +96,7 @@ native_stop(const char *id, struct rt_info *ret, struct err *e)
 {
 	struct record r;
 
-	if (record_read(native.instances_fd, id, &r, e) < 0)
+	if (keep_read(id, &r, e) < 0)
 		return -1;
 	if (r.state == RECORD_CREATING)
 		return err_setx(e, EBUSY, "sandbox %s: half made", id);
@@ -104,7 +106,7 @@ native_stop(const char *id, struct rt_info *ret, struct err *e)
 		r.run += r.state == RECORD_UP;
 		r.state = RECORD_DOWN;
 		r.pid = 0;
-		if (record_write(native.instances_fd, id, &r, e) < 0)
+		if (keep_write(id, &r, e) < 0)
 			return -1;
 	}
 	instance_info(id, &r, ret);
@@ -120,7 +122,7 @@ run(const char *id, struct record *r, enum record_state then, struct err *e)
 	if (launch(id, r, then == RECORD_FILES, e) < 0)
 		return -1;
 	r->state = then;
-	return record_write(native.instances_fd, id, r, e);
+	return keep_write(id, r, e);
 }
 
 static int
@@ -151,7 +153,7 @@ clear_way(const char *id, struct err *e)
 
 	if (!dirs_is_id(id))
 		return err_setx(e, EINVAL, "%s: not an id", id);
-	if (record_read(native.instances_fd, id, &r, e) < 0)
+	if (keep_read(id, &r, e) < 0)
 		return e->code == ENOENT ? 0 : native_destroy(id, e);
 	if (r.state != RECORD_CREATING)
 		return err_set(e, EEXIST, "sandbox %s", id);
@@ -182,14 +184,14 @@ native_start(const char *id, struct rt_info *ret, struct err *e)
 	struct record r;
 	struct err ignored;
 
-	if (record_read(native.instances_fd, id, &r, e) < 0)
+	if (keep_read(id, &r, e) < 0)
 		return -1;
 	if (r.state == RECORD_CREATING)
 		return err_setx(e, EBUSY, "sandbox %s: half made", id);
 	instance_info(id, &r, ret);
 	if (ret->state == RT_UP)
 		return 0;
-	if (kill_all(id, &r, e) < 0)
+	if (kill_all(id, &r, e) < 0 || keep_revive(id, &r, e) < 0)
 		return -1;
 	r.run++;
 	if (run(id, &r, RECORD_UP, e) < 0) {
@@ -207,7 +209,7 @@ native_files(const char *id, struct err *e)
 	struct record r;
 	struct rt_info info;
 
-	if (record_read(native.instances_fd, id, &r, e) < 0)
+	if (keep_read(id, &r, e) < 0)
 		return -1;
 	instance_info(id, &r, &info);
 	if (r.state == RECORD_CREATING || info.state == RT_UP)
@@ -215,7 +217,7 @@ native_files(const char *id, struct err *e)
 	if (r.state == RECORD_FILES &&
 	    (proc = pid_open_same(r.pid, r.start)) >= 0)
 		return 0;
-	if (kill_all(id, &r, e) < 0)
+	if (kill_all(id, &r, e) < 0 || keep_revive(id, &r, e) < 0)
 		return -1;
 	return run(id, &r, RECORD_FILES, e);
 }
@@ -258,7 +260,7 @@ native_claim(const char *id, const char *hostname,
 			return err_set(e, -err, "sandbox %s: host name", id);
 		(void)str_copy(r.hostname, hostname, sizeof(r.hostname));
 	}
-	return record_update(native.instances_fd, id, &r, e);
+	return keep_update(id, &r, e);
 }
 
 static int
@@ -287,7 +289,7 @@ look(const char *id, void *arg)
 	struct err e;
 	const char *name;
 
-	if (!dirs_is_id(id) || record_read(native.instances_fd, id, &r, &e) < 0)
+	if (keep_read(id, &r, &e) < 0)
 		return 0;
 	name = strrchr(r.layer, '/');
 	l->found = name != NULL && strcmp(name + 1, l->layer) == 0;
@@ -300,7 +302,7 @@ layer_used(const char *layer)
 	struct looking l = { layer, false };
 	struct err e;
 
-	return dirs_each(native.instances_fd, ".", look, &l, &e) < 0 || l.found;
+	return keep_each(look, &l, &e) < 0 || l.found;
 }
 
 /* Everything under the runtime's feet: namespace, directories, groups. */
