@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
+#include "lib/mem.h"
 #include "runtimes/cgroup.h"
 #include "runtimes/impl.h"
+#include "runtimes/userns.h"
 
 static int
 probe_root(struct buf *report, struct err *e)
@@ -108,6 +110,42 @@ probe_usr(struct buf *report, struct err *e)
 	return 0;
 }
 
+/* The directory, or the one above it that is there already. */
+static int
+open_nearest(const char *path)
+{
+	cleanup_free char *p = xstrdup(path);
+	char *slash;
+	int fd;
+
+	while ((fd = open(p, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0 &&
+	    (slash = strrchr(p, '/')) != NULL && slash != p)
+		*slash = '\0';
+	return fd >= 0 ? fd : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Layers lie there with the ids of their images. */
+static int
+probe_data(const struct rt_env *env, struct buf *report, struct err *e)
+{
+	struct mount_attr a = { .attr_set = MOUNT_ATTR_IDMAP };
+	cleanup_fd int at = open_nearest(env->data_dir);
+	cleanup_fd int userns = userns_new((uint32_t)env->id_first);
+	cleanup_fd int tree = -1;
+
+	if (userns < 0)
+		return err_set(e, -userns, "user namespace");
+	a.userns_fd = (uint64_t)userns;
+	tree = open_tree(
+	    at, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	if (tree < 0 ||
+	    mount_setattr(tree, "", AT_EMPTY_PATH, &a, sizeof(a)) < 0)
+		return err_set(e, errno, "%s: its file system cannot map ids",
+		    env->data_dir);
+	(void)buf_addf(report, "mapped ids in %s: yes\n", env->data_dir);
+	return 0;
+}
+
 int
 probe_native(const struct rt_env *env, struct buf *report, struct err *e)
 {
@@ -125,6 +163,8 @@ probe_native(const struct rt_env *env, struct buf *report, struct err *e)
 	for (i = 0; i < sizeof(probes) / sizeof(probes[0]); i++)
 		if (probes[i](report, e) < 0)
 			return -1;
+	if (probe_data(env, report, e) < 0)
+		return -1;
 	cgroup_find(&c, env->cgroup, CGROUP_MOUNTINFO);
 	cgroup_report(&c, report);
 	(void)buf_adds(report,
