@@ -9,7 +9,9 @@ need_root
 count=${COUNT:-200}
 [ "${SBX_LONG:-}" != 1 ] || count=${COUNT:-1000}
 ID_COUNT=$((2048 * 65536)) ID_FIRST=$((2415919104 + RANDOM % 12 * 134217728))
-start_sbxd
+# A pool that keeps one, whatever was asked for lately.
+start_sbxd '[pool.base.default]' 'memory = "512m"' 'cpu = 1.0' 'min = 1' \
+    'max = 1'
 start_sbxfs
 
 # Everything that may be left, as lines that can be compared.
