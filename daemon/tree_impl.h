@@ -192,5 +192,6 @@ void tree_job_signal(struct treq *r);
 void tree_job_forget(struct treq *r);
 void tree_jobs(struct treq *r);
 void tree_cancel(struct treq *r);
+void tree_error(struct treq *r);
 
 #endif

@@ -2,6 +2,7 @@
  * tree_req.c - requests of files.sock: who asks, which method, one answer.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@
 /* Under way on one connection; more are told to come again. */
 #define REQS_MAX 8192
 #define BAD_PARAMS (-32602)
+/* Of a file's name that a client made up. */
+#define ERROR_FILE_SHOWN 1024
 
 static const struct tree_method methods[] = {
 	{ "hello", tree_hello, "hello", false },
@@ -36,6 +39,7 @@ static const struct tree_method methods[] = {
 	{ "job.forget", tree_job_forget, "jobs", false },
 	{ "jobs", tree_jobs, "jobs", false },
 	{ "cancel", tree_cancel, "", true },
+	{ "error", tree_error, "", true },
 };
 
 /*** Life ***/
@@ -203,6 +207,28 @@ treq_fail_code(struct treq *r, int code, const char *text)
 
 	err_setx(&e, code, "%s", text);
 	treq_fail(r, &e);
+}
+
+/* What sbxfs refused by itself. */
+void
+tree_error(struct treq *r)
+{
+	const char *file = NULL, *text = NULL;
+	struct json_field fields[] = {
+		{ "file", JSON_K_STRING, true, &file },
+		{ "text", JSON_K_STRING, true, &text },
+	};
+	struct errlog_what what = { .caller = &r->caller };
+	char shown[ERROR_FILE_SHOWN];
+	struct err e;
+
+	if (JSON_TAKE(r->params, fields, &e) == 0) {
+		(void)snprintf(shown, sizeof(shown), "%s", file);
+		what.file = shown;
+		err_setx(&e, EINVAL, "%s", text);
+		errlog_add(r->t->errors, &what, &e);
+	}
+	treq_reply(r, NULL);
 }
 
 void

@@ -1,4 +1,7 @@
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "lib/mem.h"
 #include "sbxfs/impl.h"
@@ -22,6 +25,78 @@ void
 reply_err(fuse_req_t req, int error)
 {
 	(void)fuse_reply_err(req, error);
+}
+
+/*** Why ***/
+
+#define PATH_SHOWN 512
+
+/* Where n is, as its user writes it; of a long one the end. */
+static const char *
+shown_path(const struct node *n, char room[PATH_SHOWN])
+{
+	char *at = room + PATH_SHOWN - 1;
+	const char *name;
+	size_t len;
+
+	*at = '\0';
+	for (; n->parent != NULL; n = n->parent) {
+		name = n->file->at == AT_TOP && n->box != NULL
+		    ? box_shown(n->box)
+		    : n->name;
+		len = strlen(name);
+		if ((size_t)(at - room) < len + 1)
+			break;
+		if (*at != '\0')
+			*--at = '/';
+		at -= len;
+		memcpy(at, name, len);
+	}
+	return *at != '\0' ? at : ".";
+}
+
+/* Of any bytes: where they are no text, as far as they are ASCII. */
+static json_t *
+text_of(const char *s)
+{
+	cleanup_free char *copy = NULL;
+	json_t *text = json_string(s);
+	char *p;
+
+	if (text != NULL)
+		return text;
+	copy = xstrdup(s);
+	for (p = copy; *p != '\0'; p++)
+		if ((unsigned char)*p >= 0x80)
+			*p = '?';
+	return json_string(copy);
+}
+
+void
+reply_why(fuse_req_t req, const struct node *n, int error, const char *fmt, ...)
+{
+	struct caller c = req_caller(req);
+	char room[PATH_SHOWN], text[PATH_SHOWN];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	client_notify(req_fs(req)->client, "error",
+	    json_pack("{s:o,s:o,s:I,s:I,s:I}", "file",
+		text_of(shown_path(n, room)), "text", text_of(text), "uid",
+		(json_int_t)c.uid, "gid", (json_int_t)c.gid, "pid",
+		(json_int_t)c.pid));
+	reply_err(req, error);
+}
+
+void
+reply_check(fuse_req_t req, const struct node *n, int error)
+{
+	if (error == ESTALE)
+		reply_why(req, n, error, "the sandbox was destroyed");
+	else
+		reply_err(req, error);
 }
 
 void

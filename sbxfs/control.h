@@ -13,6 +13,8 @@ void control_getattr(fuse_req_t req, struct node *n);
 void control_setattr(
     fuse_req_t req, struct node *n, const struct stat *st, int to_set);
 void control_readlink(fuse_req_t req, struct node *n);
+/* A file, link or node: there is no place for one. */
+void control_create(fuse_req_t req, struct node *parent, const char *name);
 void control_mkdir(fuse_req_t req, struct node *parent, const char *name);
 void control_rmdir(fuse_req_t req, struct node *parent, const char *name);
 void control_unlink(fuse_req_t req, struct node *parent, const char *name);

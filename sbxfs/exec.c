@@ -199,6 +199,20 @@ check_up(const struct node *n)
 	return 0;
 }
 
+/* With the sentence of what check_up and exec_write say. */
+static void
+refuse(fuse_req_t req, const struct node *n, int error)
+{
+	if (error == EHOSTDOWN)
+		reply_why(req, n, error, "the sandbox is %s", n->box->state);
+	else if (error == EBUSY)
+		reply_why(req, n, error, "the session's command still runs");
+	else if (error == E2BIG)
+		reply_why(req, n, error, "a script is at most 1 MiB");
+	else
+		reply_check(req, n, error);
+}
+
 static struct conv *
 new_conv(fuse_req_t req, struct node *n, const struct fuse_file_info *fi)
 {
@@ -219,11 +233,10 @@ exec_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
 	struct call *c;
 	int error;
 
-	error = mode == O_RDONLY ? node_stale(n) : check_up(n);
-	if (error == 0 && client_fd(req_fs(req)->client) < 0)
-		error = EIO;
+	if ((error = node_check(req, n)) == 0 && mode != O_RDONLY)
+		error = check_up(n);
 	if (error != 0) {
-		reply_err(req, error);
+		refuse(req, n, error);
 		return;
 	}
 	v = new_conv(req, n, fi);
@@ -249,7 +262,7 @@ exec_read(fuse_req_t req, struct handle *h, size_t n, off_t off)
 
 	(void)off;
 	if ((error = node_stale(h->node)) != 0) {
-		reply_err(req, error);
+		reply_check(req, h->node, error);
 		return;
 	}
 	if (v->session && !running(v))
@@ -279,7 +292,7 @@ exec_write(fuse_req_t req, struct handle *h, const char *p, size_t n)
 		error = E2BIG;
 	}
 	if (error != 0) {
-		reply_err(req, error);
+		refuse(req, h->node, error);
 		return;
 	}
 	v->flushed = false;

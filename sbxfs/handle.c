@@ -66,3 +66,11 @@ node_stale(const struct node *n)
 {
 	return n->box != NULL && n->box->life == BOX_DEAD ? ESTALE : 0;
 }
+
+int
+node_check(fuse_req_t req, const struct node *n)
+{
+	if (node_stale(n) != 0)
+		return ESTALE;
+	return client_fd(req_fs(req)->client) < 0 ? EIO : 0;
+}

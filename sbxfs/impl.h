@@ -121,6 +121,8 @@ void handle_unref(struct handle *h);
 void handle_opened(fuse_req_t req, struct handle *h, unsigned open_flags);
 /* The sandbox of n is not there any more: ESTALE; otherwise 0. */
 int node_stale(const struct node *n);
+/* The same, or EIO when there is no front to ask. */
+int node_check(fuse_req_t req, const struct node *n);
 
 /*** Calls (call.c) ***/
 
@@ -162,6 +164,13 @@ void call_done_err(struct call *c, const struct reply *r);
 
 /* Answers req with an error, positive or 0, whatever becomes of it. */
 void reply_err(fuse_req_t req, int error);
+/* The same for what we refuse ourselves: the sentence is a line of /sbx/errors
+ * about n, which is the file, or the directory in which something was named.
+ * (What the front answers with an error, it has a sentence for already.) */
+void reply_why(fuse_req_t req, const struct node *n, int error, const char *fmt,
+    ...) __attribute__((format(printf, 4, 5)));
+/* ESTALE of n's sandbox, or EIO without the front: as node_check says. */
+void reply_check(fuse_req_t req, const struct node *n, int error);
 /* At most n bytes of the text from off. */
 void reply_part(
     fuse_req_t req, const char *p, size_t len, size_t n, uint64_t off);

@@ -85,12 +85,12 @@ newjob_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
 	struct newjob *j;
 	int error;
 
-	if ((error = node_stale(n)) == 0 && (fi->flags & O_ACCMODE) != O_RDWR)
-		error = EACCES;
-	if (error == 0 && client_fd(req_fs(req)->client) < 0)
-		error = EIO;
-	if (error != 0) {
-		reply_err(req, error);
+	if ((error = node_check(req, n)) != 0) {
+		reply_check(req, n, error);
+		return;
+	}
+	if ((fi->flags & O_ACCMODE) != O_RDWR) {
+		reply_why(req, n, EACCES, "open it to read and write");
 		return;
 	}
 	j = stream_new(sizeof(*j), req, n, fi);
@@ -116,13 +116,14 @@ newjob_write(fuse_req_t req, struct handle *h, const char *p, size_t n)
 	struct newjob *j = (struct newjob *)h;
 
 	if (j->starting) {
-		reply_err(req, EBUSY);
+		reply_why(req, h->node, EBUSY,
+		    "the script before is still being started");
 		return;
 	}
 	if (j->too_big || buf_add(&j->script, p, n) < 0) {
 		j->too_big = true;
 		buf_clear(&j->script);
-		reply_err(req, E2BIG);
+		reply_why(req, h->node, E2BIG, "a script is at most 1 MiB");
 		return;
 	}
 	(void)fuse_reply_write(req, n);

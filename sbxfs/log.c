@@ -23,10 +23,8 @@ log_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
 	struct log *l;
 	int error;
 
-	if ((error = node_stale(n)) == 0 && client_fd(req_fs(req)->client) < 0)
-		error = EIO;
-	if (error != 0) {
-		reply_err(req, error);
+	if ((error = node_check(req, n)) != 0) {
+		reply_check(req, n, error);
 		return;
 	}
 	l = handle_new(sizeof(*l), req, n, fi);
@@ -55,7 +53,7 @@ log_read(fuse_req_t req, struct handle *h, size_t n, off_t off)
 	int error;
 
 	if ((error = node_stale(h->node)) != 0) {
-		reply_err(req, error);
+		reply_check(req, h->node, error);
 		return;
 	}
 	c = call_new(req, got_bytes);

@@ -46,12 +46,22 @@ created(struct call *c, const struct reply *r)
 }
 
 void
+control_create(fuse_req_t req, struct node *parent, const char *name)
+{
+	if (node_stale(parent) != 0)
+		reply_err(req, ENOENT);
+	else
+		reply_why(req, parent, EPERM, "%s: nothing can be made here%s",
+		    name, is_top(parent) ? " but sandboxes: mkdir" : "");
+}
+
+void
 control_mkdir(fuse_req_t req, struct node *parent, const char *name)
 {
 	struct call *c;
 
 	if (!is_top(parent)) {
-		reply_err(req, node_stale(parent) != 0 ? ENOENT : EPERM);
+		control_create(req, parent, name);
 		return;
 	}
 	c = call_new(req, created);
@@ -70,13 +80,19 @@ id_params(const struct box *b)
 }
 
 static void
-rmdir_box(fuse_req_t req, const char *name)
+reply_stays(fuse_req_t req, const struct node *parent, const char *name)
+{
+	reply_why(req, parent, EPERM, "%s: it cannot be removed", name);
+}
+
+static void
+rmdir_box(fuse_req_t req, const struct node *top, const char *name)
 {
 	struct sbxfs *s = req_fs(req);
 	struct box *b = box_named(s, name);
 
 	if (file_find(AT_TOP, name) != NULL) {
-		reply_err(req, EPERM);
+		reply_stays(req, top, name);
 	} else if (b == NULL) {
 		reply_err(req,
 		    boxes_by_id(&s->boxes, name) != NULL ? ENOTDIR : ENOENT);
@@ -124,16 +140,17 @@ control_rmdir(fuse_req_t req, struct node *parent, const char *name)
 	const struct file *f = file_find(parent->file->inside, name);
 
 	if (is_top(parent))
-		rmdir_box(req, name);
+		rmdir_box(req, parent, name);
 	else if (node_stale(parent) != 0)
 		reply_err(req, ENOENT);
 	else if (parent->box != NULL && parent->box->life == BOX_HUSK)
 		remove_from_husk(req, parent, name);
 	else if (parent->file->inside == AT_JOBS && f == NULL)
 		rmdir_job(req, parent, name);
+	else if (f != NULL && f->kind == KIND_TREE)
+		reply_why(req, parent, EBUSY, "fs is the sandbox's root");
 	else
-		reply_err(
-		    req, f != NULL && f->kind == KIND_TREE ? EBUSY : EPERM);
+		reply_stays(req, parent, name);
 }
 
 static void
@@ -159,7 +176,7 @@ control_unlink(fuse_req_t req, struct node *parent, const char *name)
 		return;
 	}
 	if (parent->file->inside != AT_BOX || strcmp(name, "ctl") != 0) {
-		reply_err(req, EPERM);
+		reply_stays(req, parent, name);
 		return;
 	}
 	b->leaves_husk = true;
@@ -178,7 +195,8 @@ control_rename(fuse_req_t req, struct node *parent, const char *name,
 	struct box *b = is_top(parent) ? box_named(req_fs(req), name) : NULL;
 
 	if (b == NULL) {
-		reply_err(req, EPERM);
+		reply_why(req, parent, EPERM,
+		    "%s: only sandboxes can be renamed", name);
 		return;
 	}
 	if (b->life != BOX_LIVE || (flags & ~1u) != 0) {

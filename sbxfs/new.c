@@ -86,7 +86,7 @@ new_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
 
 	/* Whoever only looks at files must not make sandboxes. */
 	if ((fi->flags & O_ACCMODE) != O_RDWR) {
-		reply_err(req, EACCES);
+		reply_why(req, n, EACCES, "open it to read and write");
 		return;
 	}
 	k = stream_new(sizeof(*k), req, n, fi);
@@ -118,36 +118,38 @@ new_read(fuse_req_t req, struct handle *h, size_t n, off_t off)
 
 /* Takes the words of one line as arguments of create. */
 static int
-take_line(struct clone *k, const char *p, size_t n)
+take_line(struct clone *k, const char *p, size_t n, struct err *e)
 {
 	cleanup_words struct words w = { 0 };
-	struct err e;
 	size_t i;
 
 	if (n > LINE_MAX_BYTES)
-		return E2BIG;
-	if (words_split(&w, p, n, &e) < 0)
-		return EINVAL;
+		return err_setx(e, E2BIG, "a line of %zu bytes: at most %u", n,
+		    LINE_MAX_BYTES);
+	if (words_split(&w, p, n, e) < 0)
+		return -1;
 	for (i = 0; i < w.n; i++)
 		if (strchr(w.w[i], '=') == NULL)
-			return EINVAL;
+			return err_setx(e, EINVAL,
+			    "%.64s: expected key=value before the first read",
+			    w.w[i]);
 	for (i = 0; i < w.n; i++)
 		json_array_append_new(k->args, json_string(w.w[i]));
 	return 0;
 }
 
-/* How many bytes of whole lines were taken; *ret_error what stopped it. */
+/* How many bytes of whole lines were taken; e->code is what stopped it. */
 static size_t
-take_lines(struct clone *k, const char *p, size_t n, int *ret_error)
+take_lines(struct clone *k, const char *p, size_t n, struct err *e)
 {
 	size_t done = 0, len;
 	const char *nl;
 
-	*ret_error = 0;
+	e->code = 0;
 	while (done < n) {
 		nl = memchr(p + done, '\n', n - done);
 		len = nl != NULL ? (size_t)(nl - p) - done : n - done;
-		if ((*ret_error = take_line(k, p + done, len)) != 0)
+		if (take_line(k, p + done, len, e) < 0)
 			break;
 		done += len + (nl != NULL);
 	}
@@ -187,10 +189,14 @@ new_write(fuse_req_t req, struct handle *h, const char *p, size_t n)
 	cleanup_buf struct buf text = BUF_INIT;
 	struct call *c;
 	ssize_t r = 0;
-	int error;
+	struct err e;
 
-	if (k->creating || (r = lines_take(&k->lines, p, n, &text)) < 0) {
-		reply_err(req, k->creating ? EBUSY : (int)-r);
+	if (k->creating) {
+		reply_why(req, h->node, EBUSY, "the sandbox is being made");
+		return;
+	}
+	if ((r = lines_take(&k->lines, p, n, &text)) < 0) {
+		reply_err(req, (int)-r);
 		return;
 	}
 	if (k->id[0] != '\0' && text.len != 0) {
@@ -200,10 +206,10 @@ new_write(fuse_req_t req, struct handle *h, const char *p, size_t n)
 		call_send_bin(c, "write", ctl_params(k), text.data, text.len);
 		return;
 	}
-	r = (ssize_t)take_lines(k, buf_str(&text), text.len, &error);
-	r = lines_answer(&k->lines, n, (size_t)r, error);
+	r = (ssize_t)take_lines(k, buf_str(&text), text.len, &e);
+	r = lines_answer(&k->lines, n, (size_t)r, e.code);
 	if (r < 0)
-		reply_err(req, (int)-r);
+		reply_why(req, h->node, (int)-r, "%s", e.text);
 	else
 		(void)fuse_reply_write(req, (size_t)r);
 }
@@ -213,8 +219,8 @@ new_flush(fuse_req_t req, struct handle *h)
 {
 	struct clone *k = (struct clone *)h;
 	cleanup_buf struct buf text = BUF_INIT;
+	struct err e = { .code = 0 };
 	struct call *c;
-	int error = 0;
 
 	if (lines_flush(&k->lines, &text) == 0 && text.len != 0) {
 		if (k->id[0] != '\0') {
@@ -224,9 +230,12 @@ new_flush(fuse_req_t req, struct handle *h)
 			    c, "write", ctl_params(k), text.data, text.len);
 			return;
 		}
-		(void)take_lines(k, text.data, text.len, &error);
+		(void)take_lines(k, text.data, text.len, &e);
 	}
-	reply_err(req, error);
+	if (e.code != 0)
+		reply_why(req, h->node, e.code, "%s", e.text);
+	else
+		reply_err(req, 0);
 }
 
 static void

@@ -153,7 +153,7 @@ op_mknod(
 	if (fs_has(w.parent))
 		make(req, &w);
 	else
-		reply_err(req, EPERM);
+		control_create(req, w.parent, name);
 }
 
 static void
@@ -167,7 +167,7 @@ op_symlink(fuse_req_t req, const char *target, fuse_ino_t ino, const char *name)
 	if (fs_has(w.parent))
 		make(req, &w);
 	else
-		reply_err(req, EPERM);
+		control_create(req, w.parent, name);
 }
 
 static void
@@ -178,8 +178,12 @@ op_link(
 	struct fuse_entry_param e;
 	int r;
 
-	if (!fs_has(to) || !fs_has(n)) {
-		reply_err(req, fs_has(to) != fs_has(n) ? EXDEV : EPERM);
+	if (fs_has(to) != fs_has(n)) {
+		reply_err(req, EXDEV);
+		return;
+	}
+	if (!fs_has(to)) {
+		control_create(req, to, newname);
 		return;
 	}
 	if ((r = fs_check(to)) == 0 && (r = fs_link(n, to, newname)) == 0)
@@ -232,7 +236,9 @@ op_rename(fuse_req_t req, fuse_ino_t ino, const char *name,
 			r = fs_rename(req_fs(req), &a, &b, flags);
 		reply_err(req, -r);
 	} else if (from != to) {
-		reply_err(req, EPERM);
+		reply_why(req, from, EPERM,
+		    "%s: a sandbox can be given another name, and no more",
+		    name);
 	} else {
 		control_rename(req, from, name, newname, flags);
 	}
@@ -336,7 +342,7 @@ op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		if (n->file->ops == NULL)
 			reply_err(req, EISDIR);
 		else if (n->box != NULL && n->box->life == BOX_HUSK)
-			reply_err(req, ESTALE);
+			reply_check(req, n, ESTALE);
 		else
 			n->file->ops->open(req, n, fi);
 		return;
@@ -368,7 +374,7 @@ op_create(fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode,
 	int r;
 
 	if (!fs_has(w.parent)) {
-		reply_err(req, node_stale(w.parent) != 0 ? ENOENT : EPERM);
+		control_create(req, w.parent, name);
 		return;
 	}
 	if ((r = fs_check(w.parent)) < 0 ||

@@ -67,10 +67,8 @@ snapshot_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
 	struct call *c;
 	int error;
 
-	if ((error = node_stale(n)) == 0 && client_fd(req_fs(req)->client) < 0)
-		error = EIO;
-	if (error != 0) {
-		reply_err(req, error);
+	if ((error = node_check(req, n)) != 0) {
+		reply_check(req, n, error);
 		return;
 	}
 	sn = handle_new(sizeof(*sn), req, n, fi);
@@ -120,7 +118,7 @@ snapshot_write(fuse_req_t req, struct handle *h, const char *p, size_t n)
 
 	if ((r = node_stale(h->node)) != 0 ||
 	    (r = -lines_take(&sn->lines, p, n, &text)) != 0) {
-		reply_err(req, r);
+		reply_check(req, h->node, r);
 		return;
 	}
 	if (text.len == 0) {

@@ -72,10 +72,8 @@ wait_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
 	struct call *c;
 	int error;
 
-	if ((error = node_stale(n)) == 0 && client_fd(req_fs(req)->client) < 0)
-		error = EIO;
-	if (error != 0) {
-		reply_err(req, error);
+	if ((error = node_check(req, n)) != 0) {
+		reply_check(req, n, error);
 		return;
 	}
 	w = stream_new(sizeof(*w), req, n, fi);
