@@ -111,6 +111,16 @@ on_closed(uv_handle_t *h)
 	free(a);
 }
 
+/* Not earlier: the agent wakes by it, and who waits for us goes first. */
+static void
+on_poll_closed(uv_handle_t *h)
+{
+	struct agentc *a = h->data;
+
+	close_fd(&a->fd);
+	on_closed(h);
+}
+
 static void
 drop_connection(struct agentc *a)
 {
@@ -119,8 +129,7 @@ drop_connection(struct agentc *a)
 	if (a->ended)
 		return;
 	a->ended = true;
-	uv_close((uv_handle_t *)&a->poll, on_closed);
-	close_fd(&a->fd);
+	uv_close((uv_handle_t *)&a->poll, on_poll_closed);
 	while ((o = TAILQ_FIRST(&a->out)) != NULL)
 		free_out(a, o);
 }

@@ -35,7 +35,8 @@ struct brokerc {
 	void *arg;
 	bool ended; /* a socket ended: nothing goes out any more */
 	bool freed;
-	size_t open; /* poll handles not yet closed */
+	uv_prepare_t prepare;
+	size_t open; /* handles not yet closed */
 	size_t n;
 	struct sock socks[];
 };
@@ -118,8 +119,7 @@ fail_all(struct brokerc *b)
 static void
 on_closed(uv_handle_t *h)
 {
-	struct sock *s = h->data;
-	struct brokerc *b = s->b;
+	struct brokerc *b = h->data;
 
 	if (--b->open == 0 && b->freed)
 		free(b);
@@ -130,9 +130,11 @@ close_socks(struct brokerc *b)
 {
 	size_t i;
 
+	uv_close((uv_handle_t *)&b->prepare, on_closed);
 	for (i = 0; i < b->n; i++) {
 		if (b->socks[i].fd < 0)
 			continue;
+		b->socks[i].poll.data = b;
 		uv_close((uv_handle_t *)&b->socks[i].poll, on_closed);
 		close_fd(&b->socks[i].fd);
 	}
@@ -227,6 +229,12 @@ on_poll(uv_poll_t *p, int status, int events)
 		end(b);
 }
 
+static void
+on_prepare(uv_prepare_t *p)
+{
+	pump(p->data);
+}
+
 struct brokerc *
 brokerc_new(uv_loop_t *loop, const int *socks, size_t n,
     void (*gone)(void *arg), void *arg)
@@ -238,7 +246,12 @@ brokerc_new(uv_loop_t *loop, const int *socks, size_t n,
 	TAILQ_INIT(&b->queue);
 	b->gone = gone;
 	b->arg = arg;
-	b->n = b->open = n;
+	b->n = n;
+	b->open = n + 1;
+	b->prepare.data = b;
+	(void)uv_prepare_init(loop, &b->prepare);
+	(void)uv_prepare_start(&b->prepare, on_prepare);
+	uv_unref((uv_handle_t *)&b->prepare);
 	for (i = 0; i < n; i++) {
 		s = &b->socks[i];
 		s->b = b;
@@ -282,7 +295,6 @@ brokerc_ask(struct brokerc *b, const struct broker_req *req, bool urgent,
 	}
 	if (!urgent) {
 		TAILQ_INSERT_TAIL(&b->queue, a, link);
-		pump(b);
 		return;
 	}
 	/* before all but what was asked of the same sandbox earlier */
@@ -293,5 +305,4 @@ brokerc_ask(struct brokerc *b, const struct broker_req *req, bool urgent,
 		TAILQ_INSERT_AFTER(&b->queue, at, a, link);
 	else
 		TAILQ_INSERT_HEAD(&b->queue, a, link);
-	pump(b);
 }

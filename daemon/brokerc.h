@@ -24,7 +24,12 @@ typedef void broker_done(
 struct brokerc *brokerc_new(uv_loop_t *loop, const int *socks, size_t n,
     void (*gone)(void *arg), void *arg);
 void brokerc_free(struct brokerc *b);
-/* Copies req. done may be NULL. Urgent ones go before what is queued. */
+/*
+ * Copies req. done may be NULL. Urgent ones go before what is queued. Sent
+ * when the loop is about to wait: a worker that wakes takes a processor, and
+ * the answer that the request's client gets now needs it more. (libuv runs
+ * prepare handles last come, first served: make this one before the servers.)
+ */
 void brokerc_ask(struct brokerc *b, const struct broker_req *req, bool urgent,
     broker_done *done, void *arg);
 

@@ -190,8 +190,13 @@ check_schema(struct store *s, struct err *e)
 static int
 set_up(struct store *s, struct err *e)
 {
-	/* NORMAL: a commit survives any kill; nothing waits for the disk */
+	/*
+	 * NORMAL: a commit survives any kill; nothing waits for the disk.
+	 * EXCLUSIVE, before the first read of a WAL: one front at a time has
+	 * it, so that no commit locks anything, and there is no -shm file.
+	 */
 	if (run(s,
+		"PRAGMA locking_mode = EXCLUSIVE;"
 		"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
 		"PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF",
 		e) < 0)

@@ -39,6 +39,7 @@ struct client {
 	size_t nfds;
 	uint64_t next_id;
 	struct pending_list pending[BUCKETS];
+	size_t npending;
 };
 
 struct client *
@@ -75,6 +76,7 @@ fail_pending(struct client *c)
 		}
 	while ((p = LIST_FIRST(&all)) != NULL) {
 		LIST_REMOVE(p, link);
+		c->npending--;
 		p->done(p->arg, &r);
 		free(p);
 	}
@@ -110,6 +112,12 @@ int
 client_fd(const struct client *c)
 {
 	return c->fd;
+}
+
+bool
+client_waits(const struct client *c)
+{
+	return c->npending != 0;
 }
 
 bool
@@ -201,6 +209,7 @@ client_call(
 	p->done = done;
 	p->arg = arg;
 	LIST_INSERT_HEAD(&c->pending[id % BUCKETS], p, link);
+	c->npending++;
 	flush_out(c);
 	return id;
 }
@@ -245,6 +254,7 @@ take_pending(struct client *c, uint64_t id)
 	LIST_FOREACH (p, &c->pending[id % BUCKETS], link)
 		if (p->id == id) {
 			LIST_REMOVE(p, link);
+			c->npending--;
 			return p;
 		}
 	return NULL;

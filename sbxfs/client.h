@@ -42,9 +42,10 @@ struct client *client_new(
 void client_free(struct client *c);
 
 /* The socket to wait for, -1 while there is none; wants_write says that it
- * must be waited for to write as well. */
+ * must be waited for to write as well, waits that an answer is to come. */
 int client_fd(const struct client *c);
 bool client_wants_write(const struct client *c);
+bool client_waits(const struct client *c);
 /* Connects if it is not connected. False: there is nobody. */
 bool client_connect(struct client *c);
 /* Handles all that has come, and writes what waits. */

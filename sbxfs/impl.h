@@ -53,6 +53,7 @@ struct sbxfs {
 	struct own own[16]; /* by file_index, files of the root */
 	bool epoch;	    /* the kernel takes FUSE_NOTIFY_INC_EPOCH */
 	bool synced;	    /* the first list of sandboxes was complete */
+	bool fs_seen;	    /* the kernel may hold names and attributes of fs/ */
 };
 
 struct caller {

@@ -103,6 +103,7 @@ got_trees(void *arg, const struct reply *r)
 	} else {
 		trees_drop(b);
 		b->trees = t;
+		a->s->fs_seen = true;
 		resume(a->s, b);
 		/* Of a run that has ended meanwhile: good for these only. */
 		if (t->run != b->run && b->trees == t)

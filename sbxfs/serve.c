@@ -31,6 +31,7 @@
 #define REQUEST_MAX (MAX_IO + (64u << 10))
 #define READY_MS 5000 /* the front is waited for, then we go on without */
 #define BATCH 64      /* requests before the others are looked at */
+#define LAZY_MS 1000  /* for what the front says and nobody waits for */
 
 #ifndef FUSE_NOTIFY_INC_EPOCH
 #define FUSE_NOTIFY_INC_EPOCH 8 /* FUSE 7.44 */
@@ -386,27 +387,41 @@ tell_ready(struct loop *l)
 		l->cfg->ready(l->cfg->arg);
 }
 
+/*
+ * Whether what the front says matters before the next request, which takes
+ * all of it first. While it does not, a sandbox made or destroyed by another
+ * door does not wake us: the processor is rather the one's who waits for it.
+ */
+static bool
+prompt(const struct loop *l)
+{
+	const struct sbxfs *s = l->s;
+
+	return !l->told || s->fs_seen || !TAILQ_EMPTY(&s->handles) ||
+	    client_waits(s->client);
+}
+
 /* 0 to go on; a signal's number, or -errno. */
 static int
 turn(struct loop *l)
 {
 	struct client *c = l->s->client;
-	bool up = client_connect(c);
+	bool up = client_connect(c), now = prompt(l);
 	struct pollfd pfd[3] = {
 		{ .fd = l->s->devfd, .events = POLLIN },
 		{ .fd = l->sigfd, .events = POLLIN },
-		{ .fd = client_fd(c), .events = POLLIN },
+		{ .fd = client_fd(c), .events = now ? POLLIN : POLLRDHUP },
 	};
-	int n;
+	int n, ms = now ? -1 : LAZY_MS;
 
 	if (client_wants_write(c))
 		pfd[2].events |= POLLOUT;
-	n = poll(pfd, 3, !up || !l->told ? CLIENT_RETRY_MS : -1);
+	n = poll(pfd, 3, !up || !l->told ? CLIENT_RETRY_MS : ms);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 	if (pfd[1].revents != 0 && (n = taken_signal(l->sigfd)) != 0)
 		return n;
-	if (pfd[2].revents != 0)
+	if (pfd[2].revents != 0 || n == 0)
 		client_drain(c);
 	tell_ready(l);
 	if (pfd[0].revents == 0)

@@ -19,7 +19,7 @@ census() {
 	# shellcheck disable=SC2046 # pids
 	/usr/bin/python3 - "$RUN" "$DATA" "$(our_cgroups | wc -l)" \
 	    "$sbxd_pid" $(our_processes) <<'END'
-import collections, os, re, sqlite3, sys
+import collections, os, re, shutil, sqlite3, sys, tempfile
 run, data, cgroups, broker, *pids = sys.argv[1:]
 lines, spaces = [], {}
 for pid in pids:
@@ -52,9 +52,14 @@ for top in run, data:
             not f.endswith(('-wal', '-shm')) for f in files)
     for name in sorted(count):
         print('files', name, count[name])
-db = sqlite3.connect(f'file:{data}/state.db?mode=ro', uri=True)
+# The daemon keeps its store locked: a copy of it, the log of it too.
+copy = tempfile.mkdtemp()
+for name in 'state.db', 'state.db-wal':
+    shutil.copy(f'{data}/{name}', copy)
+db = sqlite3.connect(f'{copy}/state.db')
 for (table,) in db.execute("select name from sqlite_master where type='table'"):
     print('rows of', table, *db.execute(f'select count(*) from {table}').fetchone())
+shutil.rmtree(copy)
 END
 }
 

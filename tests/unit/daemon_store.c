@@ -243,24 +243,28 @@ START_TEST(a_damaged_row_is_named)
 }
 END_TEST
 
-START_TEST(a_lock_of_another_process_is_an_error)
+START_TEST(a_store_has_one_user)
 {
-	struct sandbox *sb = example("sbx-1");
-	struct store *s = open_ok(), *other;
+	struct store *s = NULL;
 	sqlite3 *db;
 	struct err e;
 
+	store_close(open_ok());
 	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
 	ck_assert_int_eq(
 	    sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
-	ck_assert_int_eq(store_put(s, sb, &e), -1);
+	ck_assert_int_eq(store_open(path, &s, &e), -1);
 	ck_assert_int_eq(e.code, EBUSY);
 	ck_assert_ptr_nonnull(strstr(e.text, "locked"));
+	ck_assert_int_eq(
+	    sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
-	ck_assert_int_eq(store_put(s, sb, &e), 0);
-	other = open_ok();
-	store_close(other);
-	free_one(sb);
+	s = open_ok();
+	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+	ck_assert_int_eq(
+	    sqlite3_exec(db, "SELECT * FROM meta", NULL, NULL, NULL),
+	    SQLITE_BUSY);
+	sqlite3_close(db);
 	store_close(s);
 }
 END_TEST
@@ -280,7 +284,7 @@ main(void)
 	tcase_add_test(c, a_file_that_is_no_store_is_named);
 	tcase_add_test(c, a_newer_schema_is_refused);
 	tcase_add_test(c, a_damaged_row_is_named);
-	tcase_add_test(c, a_lock_of_another_process_is_an_error);
+	tcase_add_test(c, a_store_has_one_user);
 	suite_add_tcase(suite, c);
 	r = srunner_create(suite);
 	srunner_run_all(r, CK_NORMAL);
