@@ -220,6 +220,14 @@ fs_entry(struct sbxfs *s, struct node *parent, const char *name,
 
 /*** Open files ***/
 
+/* One way for all that is open of an inode: the kernel allows no mix. */
+static void
+hand_over(const struct sbxfs *s, struct node *n, int fd)
+{
+	if (LIST_EMPTY(&n->files))
+		n->backing = kernel_backing_open(s, fd);
+}
+
 static struct fs_file *
 new_file(struct node *n, int fd)
 {
@@ -235,13 +243,26 @@ new_file(struct node *n, int fd)
 
 /* A guest may have put something else under the name since the lookup. */
 static int
-check_regular(int fd)
+check_regular(int fd, struct stat *st)
 {
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
+	if (fstat(fd, st) < 0)
 		return -errno;
-	return S_ISREG(st.st_mode) ? 0 : -ESTALE;
+	return S_ISREG(st->st_mode) ? 0 : -ESTALE;
+}
+
+/* The same; while something is open on n, another file is not n's: the kernel
+ * then looks the name up again. Otherwise n becomes that file: an overlay may
+ * number it anew when it is first opened to write. */
+static int
+same_file(struct node *n, const struct stat *st)
+{
+	if (n->dev == st->st_dev && n->ino == st->st_ino)
+		return 0;
+	if (!LIST_EMPTY(&n->files))
+		return -ESTALE;
+	n->dev = st->st_dev;
+	n->ino = st->st_ino;
+	return 0;
 }
 
 static int
@@ -257,13 +278,14 @@ int
 fs_open(struct sbxfs *s, struct node *n, int flags, struct fs_file **ret)
 {
 	cleanup_fd int fd = -1;
+	struct stat st;
 	int r;
 
-	(void)s;
 	if ((fd = fs_open_node(n, NULL, open_flags(flags))) < 0)
 		return fd;
-	if ((r = check_regular(fd)) < 0)
+	if ((r = check_regular(fd, &st)) < 0 || (r = same_file(n, &st)) < 0)
 		return r;
+	hand_over(s, n, fd);
 	*ret = new_file(n, steal_fd(&fd));
 	return 0;
 }
@@ -280,12 +302,11 @@ fs_create(struct sbxfs *s, const struct fs_new *w, struct fuse_entry_param *e,
 	r = fs_make(w, &fd);
 	if (r == -EEXIST && (w->flags & O_EXCL) == 0)
 		r = fd = fs_open_node(w->parent, w->name, open_flags(w->flags));
-	if (r < 0 || (r = check_regular(fd)) < 0)
+	if (r < 0 || (r = check_regular(fd, &st)) < 0)
 		return r;
-	if (fstat(fd, &st) < 0)
-		return -errno;
 	n = node_for(s, w->parent, w->name, &st);
 	fill_entry(s, n, &st, e);
+	hand_over(s, n, fd);
 	*ret = new_file(n, steal_fd(&fd));
 	return 0;
 }
@@ -329,8 +350,11 @@ fs_close(struct sbxfs *s, struct fs_file *f)
 	struct node *n = f->node;
 
 	LIST_REMOVE(f, link);
-	if (LIST_EMPTY(&n->files))
+	if (LIST_EMPTY(&n->files)) {
 		LIST_REMOVE(n, opened);
+		kernel_backing_close(s, n->backing);
+		n->backing = 0;
+	}
 	if (f->dir != NULL)
 		(void)closedir(f->dir->d);
 	else

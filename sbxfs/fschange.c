@@ -260,7 +260,7 @@ fs_rename(struct sbxfs *s, const struct fs_name *from, const struct fs_name *to,
 /*** Attributes ***/
 
 static int
-change_mode(int fd, mode_t mode)
+set_mode(int fd, mode_t mode)
 {
 	char path[40];
 
@@ -271,6 +271,24 @@ change_mode(int fd, mode_t mode)
 		return -errno;
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	return chmod(path, mode) < 0 ? -errno : 0;
+}
+
+/* The kernel has judged whether the caller may set a group's bit. Without
+ * CAP_FSETID it wants us to be of the group. */
+static int
+change_mode(int fd, mode_t mode)
+{
+	struct stat st;
+	int r;
+
+	if ((mode & S_ISGID) == 0)
+		return set_mode(fd, mode);
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	(void)setfsgid(st.st_gid);
+	r = set_mode(fd, mode);
+	(void)setfsgid(0);
+	return r;
 }
 
 static int

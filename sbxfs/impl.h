@@ -20,12 +20,8 @@
 #include "sbxfs/box.h"
 #include "sbxfs/client.h"
 #include "sbxfs/files.h"
+#include "sbxfs/kernel.h"
 #include "sbxfs/nodes.h"
-
-/* Not in every host's linux/fuse.h. */
-#define OPEN_DIRECT_IO (1u << 0)
-#define OPEN_STREAM (1u << 4)
-#define OPEN_NOFLUSH (1u << 5)
 
 struct handle;
 TAILQ_HEAD(handle_list, handle);
@@ -51,6 +47,10 @@ struct sbxfs {
 	char **profiles;
 	size_t nprofiles;
 	struct own own[16]; /* by file_index, files of the root */
+	uint64_t init;	    /* the number of the INIT to be answered */
+	uint64_t offers;    /* what the kernel said there */
+	bool direct_io;	    /* no passthrough, whatever it offers */
+	bool passthrough;   /* the kernel takes files over */
 	bool epoch;	    /* the kernel takes FUSE_NOTIFY_INC_EPOCH */
 	bool synced;	    /* the first list of sandboxes was complete */
 	bool fs_seen;	    /* the kernel may hold names and attributes of fs/ */
@@ -175,11 +175,5 @@ void reply_check(fuse_req_t req, const struct node *n, int error);
 /* At most n bytes of the text from off. */
 void reply_part(
     fuse_req_t req, const char *p, size_t len, size_t n, uint64_t off);
-
-/*** The kernel's caches (serve.c) ***/
-
-/* Every cached name is asked for again; attributes of what is open in b's
- * fs/ as well (b may be NULL). */
-void kernel_forget_names(struct sbxfs *s, struct box *b);
 
 #endif

@@ -32,6 +32,7 @@
 static char *opt_mountpoint;
 static const char *opt_socket = "/run/sbxd/files.sock";
 static const char *opt_fsname = "sbx";
+static bool opt_direct_io;
 static bool opt_foreground;
 static bool opt_debug;
 
@@ -45,21 +46,23 @@ usage(void)
 	exit(2);
 }
 
-/* Those without a place for a value are what is so anyway. */
+/* Those without a place for a value or a flag are what is so anyway. */
 static const struct {
 	const char *name;
 	const char **value;
+	bool *flag;
 } mount_options[] = {
-	{ "fsname", &opt_fsname },
-	{ "socket", &opt_socket },
-	{ "rw", NULL },
-	{ "nosuid", NULL },
-	{ "nodev", NULL },
-	{ "noexec", NULL },
-	{ "noatime", NULL },
-	{ "allow_other", NULL },
-	{ "default_permissions", NULL },
-	{ "defaults", NULL },
+	{ .name = "fsname", .value = &opt_fsname },
+	{ .name = "socket", .value = &opt_socket },
+	{ .name = "direct_io", .flag = &opt_direct_io },
+	{ .name = "rw" },
+	{ .name = "nosuid" },
+	{ .name = "nodev" },
+	{ .name = "noexec" },
+	{ .name = "noatime" },
+	{ .name = "allow_other" },
+	{ .name = "default_permissions" },
+	{ .name = "defaults" },
 };
 
 static void
@@ -76,6 +79,8 @@ one_option(const char *opt)
 			    opt[n] == '=' ? "takes no" : "needs");
 		if (mount_options[i].value != NULL)
 			*mount_options[i].value = opt + n + 1;
+		if (mount_options[i].flag != NULL)
+			*mount_options[i].flag = true;
 		return;
 	}
 	fatalx("-o %s: unknown option", opt);
@@ -168,6 +173,7 @@ run_server(const char *mountpoint, int guard)
 	struct server sv = { .guard = guard };
 	struct serve_config cfg = { .mountpoint = mountpoint,
 		.socket = opt_socket,
+		.direct_io = opt_direct_io,
 		.debug = opt_debug,
 		.ready = ready,
 		.arg = &sv };

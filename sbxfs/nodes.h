@@ -38,6 +38,7 @@ struct node {
 	mode_t type;		   /* S_IFMT of what was there last */
 	LIST_ENTRY(node) opened;   /* in box->opened while files has any */
 	struct fs_file_list files; /* open on it (fs.c) */
+	int backing; /* their number in the kernel (kernel.h), 0 none */
 };
 
 LIST_HEAD(node_list, node);

@@ -323,18 +323,47 @@ op_statfs(fuse_req_t req, fuse_ino_t ino)
 /*** Open files ***/
 
 /* Sent as they are: libfuse 3.14 has no word for some flags. */
-static struct fuse_open_out
-open_out(struct fs_file *f)
+static struct open_out
+open_out(const struct fs_file *f)
 {
-	return (struct fuse_open_out){ .fh = (uint64_t)(uintptr_t)f,
-		.open_flags = OPEN_DIRECT_IO | OPEN_NOFLUSH };
+	struct open_out out = {
+		.fh = (uint64_t)(uintptr_t)f,
+		.open_flags = OPEN_NOFLUSH,
+		.backing_id = f->node->backing,
+	};
+
+	out.open_flags |=
+	    out.backing_id != 0 ? OPEN_PASSTHROUGH : OPEN_DIRECT_IO;
+	return out;
+}
+
+static struct fuse_attr
+attr_out(const struct stat *st)
+{
+	return (struct fuse_attr){
+		.ino = st->st_ino,
+		.size = (uint64_t)st->st_size,
+		.blocks = (uint64_t)st->st_blocks,
+		.atime = (uint64_t)st->st_atim.tv_sec,
+		.mtime = (uint64_t)st->st_mtim.tv_sec,
+		.ctime = (uint64_t)st->st_ctim.tv_sec,
+		.atimensec = (uint32_t)st->st_atim.tv_nsec,
+		.mtimensec = (uint32_t)st->st_mtim.tv_nsec,
+		.ctimensec = (uint32_t)st->st_ctim.tv_nsec,
+		.mode = st->st_mode,
+		.nlink = (uint32_t)st->st_nlink,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
+		.rdev = (uint32_t)st->st_rdev,
+		.blksize = (uint32_t)st->st_blksize,
+	};
 }
 
 static void
 op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node *n = node_of(req, ino);
-	struct fuse_open_out out;
+	struct open_out out;
 	struct fs_file *f;
 	int r;
 
@@ -368,6 +397,10 @@ op_create(fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode,
 		.caller = &caller,
 		.mode = S_IFREG | (mode & 07777),
 		.flags = fi->flags };
+	struct {
+		struct fuse_entry_out entry;
+		struct open_out open;
+	} out = { 0 };
 	struct fuse_entry_param e;
 	struct fs_file *f;
 	struct node *n;
@@ -382,12 +415,14 @@ op_create(fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode,
 		reply_err(req, -r);
 		return;
 	}
-	fi->fh = (uint64_t)(uintptr_t)f;
-	fi->direct_io = 1;
-	fi->noflush = 1;
 	n = f->node;
+	out.entry.nodeid = e.ino;
+	out.entry.entry_valid = (uint64_t)e.entry_timeout;
+	out.entry.attr_valid = (uint64_t)e.attr_timeout;
+	out.entry.attr = attr_out(&e.attr);
+	out.open = open_out(f);
 	node_looked_up(n);
-	if (fuse_reply_create(req, &e, fi) != 0) {
+	if (fuse_reply_buf(req, (const char *)&out, sizeof(out)) != 0) {
 		node_forget(&s->nodes, n, 1);
 		fs_close(s, f);
 	}

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/jail.h"
+#include "sbxfs/kernel.h"
 
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452
@@ -20,7 +21,6 @@ static const unsigned char kept[] = {
 	CAP_CHOWN,
 	CAP_DAC_OVERRIDE,
 	CAP_FOWNER,
-	CAP_FSETID,
 	CAP_SETGID,
 	CAP_SETUID,
 	CAP_SYS_ADMIN,
@@ -41,6 +41,8 @@ static const struct jail_call calls[] = {
 	JAIL_CALL(close),
 	JAIL_CALL(fcntl),
 	JAIL_CALL(dup3),
+	JAIL_CALL_IF(ioctl, 1, 0xffffffff, BACKING_OPEN),
+	JAIL_CALL_IF(ioctl, 1, 0xffffffff, BACKING_CLOSE),
 	/* fs/ */
 	JAIL_CALL(openat),
 	JAIL_CALL(openat2),

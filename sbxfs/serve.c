@@ -7,13 +7,11 @@
 #include "sbxfs/serve.h"
 
 #include <errno.h>
-#include <linux/fuse.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +20,7 @@
 #include "lib/mem.h"
 #include "sbxfs/fs.h"
 #include "sbxfs/impl.h"
+#include "sbxfs/kernel.h"
 #include "sbxfs/ops.h"
 #include "sbxfs/park.h"
 #include "sbxfs/trees.h"
@@ -32,46 +31,6 @@
 #define READY_MS 5000 /* the front is waited for, then we go on without */
 #define BATCH 64      /* requests before the others are looked at */
 #define LAZY_MS 1000  /* for what the front says and nobody waits for */
-
-#ifndef FUSE_NOTIFY_INC_EPOCH
-#define FUSE_NOTIFY_INC_EPOCH 8 /* FUSE 7.44 */
-#endif
-
-/*** The kernel's caches ***/
-
-static void
-inc_epoch(struct sbxfs *s)
-{
-	const struct fuse_out_header out = {
-		.len = sizeof(out),
-		.error = FUSE_NOTIFY_INC_EPOCH,
-	};
-
-	if (s->epoch && write(s->devfd, &out, sizeof(out)) < 0 &&
-	    errno == EINVAL)
-		s->epoch = false;
-}
-
-static void
-forget_attr(const struct sbxfs *s, const struct node *n)
-{
-	(void)fuse_lowlevel_notify_inval_inode(s->se,
-	    n == s->nodes.root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)n, -1,
-	    0);
-}
-
-void
-kernel_forget_names(struct sbxfs *s, struct box *b)
-{
-	struct node *n;
-
-	inc_epoch(s);
-	if (b == NULL)
-		return;
-	/* The epoch is of names; what is open keeps its attributes. */
-	LIST_FOREACH (n, &b->opened, opened)
-		forget_attr(s, n);
-}
 
 /*** What the front says ***/
 
@@ -84,7 +43,7 @@ box_lost(struct sbxfs *s, const char *id)
 	if (b == NULL)
 		return;
 	boxes_gone(&s->boxes, id);
-	inc_epoch(s);
+	kernel_forget_names(s, NULL);
 	park_fail(s, b, ESTALE);
 	TAILQ_FOREACH (h, &s->handles, link)
 		if (h->node->box == b && h->ops->down != NULL)
@@ -100,15 +59,15 @@ box_changed(struct sbxfs *s, const struct box *b)
 	const struct node *child;
 	size_t i;
 
-	inc_epoch(s);
+	kernel_forget_names(s, NULL);
 	if (n == NULL)
 		return;
-	forget_attr(s, n);
+	kernel_forget_attr(s, n);
 	for (i = 0; file_row(i) != NULL; i++)
 		if (file_row(i)->at == AT_BOX &&
 		    (child = nodes_find(&s->nodes, n, file_row(i)->name)) !=
 			NULL)
-			forget_attr(s, child);
+			kernel_forget_attr(s, child);
 }
 
 static void
@@ -156,7 +115,7 @@ on_synced(struct sbxfs *s, const json_t *params)
 {
 	(void)params;
 	boxes_synced(&s->boxes);
-	inc_epoch(s);
+	kernel_forget_names(s, NULL);
 	s->synced = true;
 }
 
@@ -232,7 +191,7 @@ said_hello(void *arg, const struct reply *r)
 	}
 	s->group = (gid_t)gid;
 	s->since = since;
-	forget_attr(s, s->nodes.root);
+	kernel_forget_attr(s, s->nodes.root);
 }
 
 static void
@@ -276,28 +235,6 @@ static const struct client_events events = {
 
 /*** The kernel ***/
 
-static ssize_t
-dev_writev(int fd, struct iovec *iov, int count, void *userdata)
-{
-	ssize_t r = writev(fd, iov, count);
-
-	/* ENOENT: the one who asked was killed meanwhile. */
-	(void)userdata;
-	return r;
-}
-
-static ssize_t
-dev_read(int fd, void *p, size_t n, void *userdata)
-{
-	(void)userdata;
-	return read(fd, p, n);
-}
-
-static const struct fuse_custom_io custom_io = {
-	.writev = dev_writev,
-	.read = dev_read,
-};
-
 static int
 handle_one(struct sbxfs *s, char *p)
 {
@@ -307,6 +244,7 @@ handle_one(struct sbxfs *s, char *p)
 	n = read(s->devfd, p, REQUEST_MAX);
 	if (n < 0)
 		return -errno;
+	kernel_saw(s, p, (size_t)n);
 	client_drain(s->client);
 	if (park_interrupt(s, p, (size_t)n) || park_take(s, p, (size_t)n))
 		return 0;
@@ -462,7 +400,7 @@ new_session(struct sbxfs *s, bool debug)
 	se = fuse_session_new(&args, &sbxfs_ops, sizeof(sbxfs_ops), s);
 	fuse_opt_free_args(&args);
 	if (se != NULL &&
-	    fuse_session_custom_io(se, &custom_io, s->devfd) < 0) {
+	    fuse_session_custom_io(se, &kernel_io, s->devfd) < 0) {
 		fuse_session_destroy(se);
 		se = NULL;
 	}
@@ -494,7 +432,7 @@ free_all(struct sbxfs *s)
 int
 serve(const struct serve_config *cfg)
 {
-	struct sbxfs s = { .devfd = cfg->devfd, .epoch = false };
+	struct sbxfs s = { .devfd = cfg->devfd, .direct_io = cfg->direct_io };
 	int r = -EIO;
 
 	TAILQ_INIT(&s.handles);

@@ -9,7 +9,8 @@
 struct serve_config {
 	const char *mountpoint; /* absolute, without links */
 	const char *socket;
-	int devfd; /* mounted there; taken over */
+	int devfd;	/* mounted there; taken over */
+	bool direct_io; /* no passthrough: each read and write comes here */
 	bool debug;
 	void (*ready)(void *arg); /* once: the first list is there, or the
 				     front did not answer in time */

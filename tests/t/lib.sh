@@ -6,7 +6,7 @@
 # mount, a cgroup, a file of a sandbox - fails the case.
 #
 #	start_sbxd [LINE...]    a daemon; LINEs are added to its configuration
-#	start_sbxfs             its mount at $M
+#	start_sbxfs [OPTION...] its mount at $M
 #	stop_sbxfs, stop_sbxd   end one, cleanly; stop_sbxd USR1 keeps guests
 #	http METHOD PATH [BODY [CURL OPTION...]]   body to stdout, code by: code
 #	eq WHAT GOT WANT, has WHAT TEXT PART, check WHAT COMMAND...
@@ -209,7 +209,8 @@ mounted() {
 start_sbxfs() {
 	need_fuse
 	mkdir -p "$M" 2>/dev/null
-	"$B/sbxfs" -f -s "$RUN/files.sock" "$M" >>"$W/sbxfs.log" 2>&1 </dev/null &
+	"$B/sbxfs" -f -s "$RUN/files.sock" "$@" "$M" >>"$W/sbxfs.log" 2>&1 \
+	    </dev/null &
 	sbxfs_pid=$!
 	wait_for 10 sbxfs_is_up
 }
