@@ -53,7 +53,7 @@ struct sbxfs {
 	bool passthrough;   /* the kernel takes files over */
 	bool epoch;	    /* the kernel takes FUSE_NOTIFY_INC_EPOCH */
 	bool synced;	    /* the first list of sandboxes was complete */
-	bool fs_seen;	    /* the kernel may hold names and attributes of fs/ */
+	bool fs_seen;	    /* the kernel may hold names of fs/ */
 };
 
 struct caller {
