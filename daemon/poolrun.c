@@ -263,6 +263,20 @@ closed(uv_handle_t *h)
 	free(h->data);
 }
 
+/* They live on, and nobody here hears their agents any more. */
+static void
+let_go(struct sandbox_list *all)
+{
+	struct sandbox *sb;
+
+	while ((sb = TAILQ_FIRST(all)) != NULL) {
+		TAILQ_REMOVE(all, sb, link);
+		agentc_free(sb->agent);
+		sb->agent = NULL;
+		sb_unref(sb);
+	}
+}
+
 void
 poolrun_free(struct front *f)
 {
@@ -274,6 +288,8 @@ poolrun_free(struct front *f)
 	f->pool = NULL;
 	while ((k = TAILQ_FIRST(&p->keepers)) != NULL) {
 		TAILQ_REMOVE(&p->keepers, k, link);
+		let_go(&k->starting);
+		let_go(&k->ready);
 		free(k);
 	}
 	uv_close((uv_handle_t *)&p->tick, closed);
