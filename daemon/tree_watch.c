@@ -135,6 +135,31 @@ start_follow(struct treq *r, struct job *job, bool data)
 	treq_reply_fds(r, result, &fd, data ? 1 : 0);
 }
 
+/* What is asked was checked. */
+static void
+follow_asked(struct treq *r, struct sandbox *sb)
+{
+	json_t *data = json_object_get(r->params, "data");
+	struct job *job;
+
+	if (json_integer_value(json_object_get(r->params, "job")) == 0 &&
+	    job_find(sb, 0) == NULL)
+		treq_reply(r, json_pack("{s:i}", "job", 0));
+	else if ((job = treq_job(r, sb)) != NULL)
+		start_follow(r, job, json_is_true(data));
+}
+
+static void
+made(struct wait *w, struct sandbox *sb, const struct err *e)
+{
+	struct treq *r = w->arg;
+
+	if (e != NULL)
+		treq_fail(r, e);
+	else
+		follow_asked(r, sb);
+}
+
 void
 tree_follow(struct treq *r)
 {
@@ -145,17 +170,20 @@ tree_follow(struct treq *r)
 		{ "job", JSON_K_INT, true, &number },
 		{ "data", JSON_K_BOOL, false, &data },
 	};
-	struct job *job;
 	struct err e;
 
 	if (sb == NULL)
 		return;
-	if (JSON_TAKE(r->params, fields, &e) < 0)
+	if (JSON_TAKE(r->params, fields, &e) < 0) {
 		treq_bad_params(r, &e);
-	else if (number == 0 && job_find(sb, 0) == NULL)
-		treq_reply(r, json_pack("{s:i}", "job", 0));
-	else if ((job = treq_job(r, sb)) != NULL)
-		start_follow(r, job, data);
+	} else if (data && sb->state == SB_CREATING &&
+	    !TAILQ_EMPTY(&sb->jobs)) {
+		/* Output is kept where the broker has yet to make a place. */
+		r->wait = (struct wait){ .done = made, .arg = r };
+		sandbox_wait(sb, &r->wait);
+	} else {
+		follow_asked(r, sb);
+	}
 }
 
 /*** Logs ***/
