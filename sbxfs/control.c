@@ -132,6 +132,19 @@ reply_attr(fuse_req_t req, struct node *n, bool entry, struct stat *st)
 		(void)fuse_reply_attr(req, st, e.attr_timeout);
 }
 
+/* What was last said of n; 0 before that. */
+static void
+fill_size(const struct node *n, struct stat *st)
+{
+	st->st_size = n->size;
+	st->st_blocks = (n->size + 511) / 512;
+	if (n->mtime_ms > 0) {
+		st->st_mtim.tv_sec = n->mtime_ms / 1000;
+		st->st_mtim.tv_nsec = n->mtime_ms % 1000 * 1000000;
+		st->st_ctim = st->st_atim = st->st_mtim;
+	}
+}
+
 static void
 got_size(struct call *c, const struct reply *r)
 {
@@ -144,24 +157,19 @@ got_size(struct call *c, const struct reply *r)
 	}
 	(void)json_unpack(
 	    r->result, "{s?I,s?I}", "size", &size, "mtime", &mtime);
+	c->n->size = size;
+	c->n->mtime_ms = mtime;
 	fill_attr(c->s, c->n, &st);
-	st.st_size = size;
-	st.st_blocks = (size + 511) / 512;
-	if (mtime > 0) {
-		st.st_mtim.tv_sec = mtime / 1000;
-		st.st_mtim.tv_nsec = mtime % 1000 * 1000000;
-		st.st_ctim = st.st_atim = st.st_mtim;
-	}
-	reply_attr(c->req, c->n, c->entry, &st);
+	fill_size(c->n, &st);
+	reply_attr(c->req, c->n, false, &st);
 }
 
 static void
-ask_size(fuse_req_t req, struct node *n, bool entry)
+ask_size(fuse_req_t req, struct node *n)
 {
 	struct call *c = call_new(req, got_size);
 	json_t *params = node_params(n);
 
-	c->entry = entry;
 	call_node(c, n);
 	if (n->file->kind != KIND_LOG) {
 		json_object_set_new(params, "stat", json_true());
@@ -173,18 +181,27 @@ ask_size(fuse_req_t req, struct node *n, bool entry)
 	call_send(c, "pread", params);
 }
 
-/* Answers with the entry or the attributes of n. */
+/*
+ * Answers with the entry or the attributes of n. An entry never waits for the
+ * front, and what the front may wait for: the kernel holds a lock on the
+ * directory meanwhile. With it goes the size that was said last; whoever
+ * opens the file or wants to know asks for the attributes in any case, as
+ * they are not cached.
+ */
 static void
 answer_attr(fuse_req_t req, struct node *n, bool entry)
 {
+	bool sized =
+	    file_sized(n->file) && (n->box == NULL || n->box->life == BOX_LIVE);
 	struct stat st;
 
-	if (file_sized(n->file) &&
-	    (n->box == NULL || n->box->life == BOX_LIVE)) {
-		ask_size(req, n, entry);
+	if (sized && !entry) {
+		ask_size(req, n);
 		return;
 	}
 	fill_attr(req_fs(req), n, &st);
+	if (sized)
+		fill_size(n, &st);
 	reply_attr(req, n, entry, &st);
 }
 

@@ -140,7 +140,6 @@ struct call {
 	/* for done */
 	struct handle *h; /* a reference, when set by call_hold */
 	struct node *n;	  /* a reference, when set by call_node */
-	bool entry;	  /* answers with an entry, not with attributes */
 	size_t size;
 	char *text; /* freed with the call */
 };

@@ -30,8 +30,9 @@ struct node {
 	struct node *parent; /* a reference; NULL for the root */
 	char *name;
 	const struct file *file;
-	struct box *box; /* a reference, NULL outside sandboxes */
-	int job;	 /* 0 outside jobs/N */
+	struct box *box;	/* a reference, NULL outside sandboxes */
+	int job;		/* 0 outside jobs/N */
+	int64_t size, mtime_ms; /* of a control file, as it was last told */
 	/* beneath fs/ */
 	dev_t dev;
 	ino_t ino;

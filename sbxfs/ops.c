@@ -58,6 +58,9 @@ sbxfs_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_read = MAX_IO; /* as the mount was told */
 	conn->max_background = 1024;
 	conn->congestion_threshold = 768;
+	/* Whoever looks for a name waits for none that is answered late. */
+	if ((conn->capable & FUSE_CAP_PARALLEL_DIROPS) != 0)
+		conn->want |= FUSE_CAP_PARALLEL_DIROPS;
 	s->epoch = conn->proto_major > 7 || conn->proto_minor >= EPOCH_MINOR;
 }
 
