@@ -20,7 +20,7 @@ all: $(PROGRAMS)
 WRAPPERS = deps up down clean test test-long lint asan fuzz bench needs \
     uninstall
 ifneq ($(filter-out $(WRAPPERS),$(or $(MAKECMDGOALS),all)),)
-PKGS = libuv fuse3 jansson libseccomp libarchive sqlite3
+PKGS = libuv fuse3 jansson libseccomp libarchive sqlite3 gnutls libcurl
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) || echo missing)
 ifneq ($(filter missing,$(PKG_CFLAGS)),)
 $(error a library is missing: make deps installs it)
@@ -56,12 +56,12 @@ NEED.runtimes = agent lib
 NEED.pool = runtimes agent lib
 NEED.daemon = pool runtimes agent lib
 NEED.sbxfs = agent lib
-LIBS.lib =
+LIBS.lib = -lwslay -lgnutls
 LIBS.agent =
 LIBS.runtimes = -lseccomp -larchive
 LIBS.pool = $(LIBS.runtimes) -lm
-LIBS.daemon = -luv -ljansson -lsqlite3 $(LIBS.pool) $(LLHTTP_LIB)
-LIBS.sbxfs = -lfuse3 -ljansson
+LIBS.daemon = -luv -ljansson -lsqlite3 $(LIBS.pool) $(LIBS.lib) $(LLHTTP_LIB)
+LIBS.sbxfs = -lfuse3 -ljansson -lcurl-gnutls $(LIBS.lib)
 
 FOLDERS = lib agent runtimes pool daemon sbxfs
 AGENT_SHARED = agent/frame.c

@@ -38,7 +38,8 @@ struct conn {
 	uint64_t at; /* of the stream: where in begins */
 	TAILQ_HEAD(, fdset) fdsets;
 	struct handles *handles;
-	size_t binary; /* where in out the reserved binary frame begins */
+	size_t binary;	/* where in out the reserved binary frame begins */
+	char limit[32]; /* of methods' names; "" none */
 };
 
 static TAILQ_HEAD(, conn) conns = TAILQ_HEAD_INITIALIZER(conns);
@@ -103,6 +104,20 @@ struct handles **
 conn_handles(struct conn *c)
 {
 	return &c->handles;
+}
+
+int
+conn_limit(struct conn *c, const char *prefix)
+{
+	if (c->limit[0] != '\0')
+		return -EPERM;
+	return str_copy(c->limit, prefix, sizeof(c->limit)) ? 0 : -EINVAL;
+}
+
+bool
+conn_may(const struct conn *c, const char *method)
+{
+	return strncmp(method, c->limit, strlen(c->limit)) == 0;
 }
 
 /*** Out ***/

@@ -56,6 +56,11 @@ void conn_binary_done(struct conn *c, size_t n);
 struct handles;
 struct handles **conn_handles(struct conn *c);
 
+/* Only methods whose names begin so may be called on it from now on, for
+ * good. -EPERM: it was limited before. */
+int conn_limit(struct conn *c, const char *prefix);
+bool conn_may(const struct conn *c, const char *method);
+
 /*** Calls (rpc.c) ***/
 
 struct call {

@@ -18,7 +18,35 @@
 
 bool rpc_files_only;
 
+/*** Whom a connection serves ***/
+
+struct limit_args {
+	struct bytes to;
+};
+
+static int
+limit(struct call *c, void *args)
+{
+	const struct limit_args *a = args;
+
+	return a->to.len == 0 ? -EINVAL : conn_limit(c->conn, a->to.p);
+}
+
+static const struct param limit_params[] = {
+	{ .key = "to",
+	    .type = PARAM_BYTES,
+	    .required = true,
+	    .offset = offsetof(struct limit_args, to) },
+	{ 0 },
+};
+
+static const struct method rpc_methods[] = {
+	{ .name = "sbx.limit", .call = limit, .params = limit_params },
+	{ 0 },
+};
+
 static const struct method *const groups[] = {
+	rpc_methods,
 	jobs_methods,
 	env_methods,
 	ports_methods,
@@ -304,7 +332,7 @@ rpc_frame(struct call *c, const char *p, size_t n)
 		bad_request(c, RPC_INVALID_REQUEST, "method: no name");
 		return;
 	}
-	if ((m = find_method(name)) == NULL) {
+	if ((m = find_method(name)) == NULL || !conn_may(c->conn, name)) {
 		(void)snprintf(text, sizeof(text), "no method %s", name);
 		refuse(c, RPC_NO_METHOD, text);
 		return;

@@ -105,6 +105,8 @@ void api_exec(struct http_req *r);
 void api_env_get(struct http_req *r);
 void api_env_put(struct http_req *r);
 void api_log(struct http_req *r);
+void api_ws(struct http_req *r);
+void api_tree_ws(struct http_req *r);
 
 /* The fields of a handler's body, or NULL: for /openapi.json. */
 extern const struct api_field api_create_fields[], api_patch_fields[],

@@ -1,21 +1,14 @@
 #include "daemon/fileop.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "daemon/api_impl.h"
-#include "daemon/brokerc.h"
-#include "daemon/front_impl.h"
 #include "lib/mem.h"
 
 #define CALL_MS 30000
-
-/* What the broker's answer finds: the exchange may be over by then. */
-struct asked {
-	struct fileop *op; /* borrowed, NULL: over */
-};
 
 /*** Failures ***/
 
@@ -168,104 +161,23 @@ static const struct agentc_ops agent_ops = { .lost = agent_lost };
 /*** Connecting ***/
 
 static void
-connect_agent(struct fileop *op)
+reached(struct reach *h, const char *path, const struct err *why)
 {
-	struct front *f = api_front(op->r);
-	cleanup_free char *path =
-	    xasprintf("%s/agents/%s.sock", f->cfg->run_dir, op->id);
+	struct fileop *op =
+	    (struct fileop *)((char *)h - offsetof(struct fileop, reach));
 	struct err e;
 
-	op->agent = agentc_new(f->loop, path, &agent_ops, op, &e);
+	if (op->over)
+		return;
+	if (path == NULL) {
+		fileop_fail(op, why->code, why->text);
+		return;
+	}
+	op->agent = agentc_new(h->f->loop, path, &agent_ops, op, &e);
 	if (op->agent == NULL)
 		fileop_fail(op, EHOSTDOWN, e.text);
 	else
 		op->begin(op);
-}
-
-static void
-files_asked(void *arg, const struct broker_rep *rep, const int *fds, size_t n)
-{
-	struct asked *asked = arg;
-	struct fileop *op = asked->op;
-	char text[600];
-
-	while (n > 0)
-		(void)close(fds[--n]);
-	free(asked);
-	if (op == NULL)
-		return;
-	op->asked = NULL;
-	if (rep != NULL && rep->code == 0) {
-		connect_agent(op);
-		return;
-	}
-	(void)snprintf(text, sizeof(text), "sandbox is not running%s%.512s",
-	    rep != NULL ? ": " : "", rep != NULL ? rep->text : "");
-	fileop_fail(op, EHOSTDOWN, text);
-}
-
-/* The agent's program without jobs, on the disk of one that is stopped. */
-static void
-ask_files(struct fileop *op, struct sandbox *sb)
-{
-	struct broker_req req;
-
-	sb_req(sb, BROKER_FILES, &req);
-	op->asked = xcalloc(1, sizeof(*op->asked));
-	op->asked->op = op;
-	brokerc_ask(sb->f->broker, &req, false, files_asked, op->asked);
-}
-
-static void
-connect_running(struct fileop *op, struct sandbox *sb)
-{
-	(void)sb;
-	connect_agent(op);
-}
-
-static void
-refuse_paused(struct fileop *op, struct sandbox *sb)
-{
-	(void)sb;
-	fileop_fail(op, EHOSTDOWN, "sandbox is paused");
-}
-
-static void
-refuse_down(struct fileop *op, struct sandbox *sb)
-{
-	(void)sb;
-	fileop_fail(op, EHOSTDOWN, "sandbox is not running");
-}
-
-static void
-refuse_gone(struct fileop *op, struct sandbox *sb)
-{
-	(void)sb;
-	fileop_fail(op, ESTALE, "");
-}
-
-/* In the states that a wait ends in; it ends in no other. */
-static void (*const reach[SB_STATES])(struct fileop *, struct sandbox *) = {
-	[SB_RUNNING] = connect_running,
-	[SB_PAUSED] = refuse_paused,
-	[SB_STOPPED] = ask_files,
-	[SB_DESTROYING] = refuse_gone,
-	[SB_DESTROYED] = refuse_gone,
-	[SB_ERROR] = refuse_down,
-};
-
-static void
-settled(struct wait *w, struct sandbox *sb, const struct err *e)
-{
-	struct fileop *op = w->arg;
-
-	(void)e; /* the state says it as well */
-	if (op->over)
-		return;
-	if (reach[sb->state] == NULL)
-		refuse_down(op, sb);
-	else
-		reach[sb->state](op, sb);
 }
 
 /*** Life ***/
@@ -277,9 +189,7 @@ fileop_free(void *arg)
 
 	op->over = true;
 	touch(op);
-	wait_cancel(&op->wait);
-	if (op->asked != NULL)
-		op->asked->op = NULL;
+	reach_cancel(&op->reach);
 	agentc_free(op->agent);
 	if (op->own_free != NULL)
 		op->own_free(op->own);
@@ -334,10 +244,9 @@ fileop_new(struct http_req *r, void (*begin)(struct fileop *op), void *own,
 	op->own = own;
 	op->own_free = own_free;
 	(void)str_copy(op->id, sb->id, sizeof(op->id));
-	op->wait.done = settled;
-	op->wait.arg = op;
+	op->reach.done = reached;
 	http_set_user(r, op, fileop_free);
 	touch(op);
-	sandbox_wait(sb, &op->wait);
+	reach_start(&op->reach, sb);
 	return op->over ? NULL : op;
 }

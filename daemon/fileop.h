@@ -9,6 +9,7 @@
 #include "daemon/agentc.h"
 #include "daemon/front.h"
 #include "daemon/http.h"
+#include "daemon/reach.h"
 
 #define FILEOP_CHUNK (256u << 10) /* of one read or write */
 #define FILEOP_WINDOW 4		  /* so many of them under way */
@@ -24,8 +25,7 @@ struct fileop {
 	/* below is private */
 	char id[RT_ID_MAX];
 	struct agentc *agent;
-	struct wait wait;
-	struct asked *asked;
+	struct reach reach;
 	void (*begin)(struct fileop *op);
 };
 

@@ -112,6 +112,12 @@ size_t http_send(struct http_req *r, const void *p, size_t n);
 /* drained is called when the queue is below 256 KiB again; NULL: none. */
 void http_on_drain(struct http_req *r, void (*drained)(struct http_req *r));
 void http_end(struct http_req *r);
+/* Answers 101 with these headers' values ("websocket"; http_add_header adds
+ * more): from now on data gets the bytes that come as they are, n == 0 at
+ * their end; http_send sends bytes, http_pause and http_on_drain work, and
+ * http_end sends what is queued and closes. Of a request without a body. */
+void http_upgrade(struct http_req *r, const char *protocol,
+    void (*data)(struct http_req *r, const void *p, size_t n));
 /* Cut off in the middle: the connection is closed without an end. */
 void http_abort(struct http_req *r);
 

@@ -297,6 +297,13 @@ feed_head(struct http_req *r, const char *p, size_t n)
 }
 
 static size_t
+feed_raw(struct http_req *r, const char *p, size_t n)
+{
+	r->data(r, p, n);
+	return n;
+}
+
+static size_t
 feed_body(struct http_req *r, const char *p, size_t n)
 {
 	size_t used;
@@ -377,6 +384,8 @@ pump(struct http_conn *c, const char *p, size_t n)
 			used += feed_head(r, p + used, n - used);
 		else if (r->phase == PHASE_BODY && !r->paused)
 			used += feed_body(r, p + used, n - used);
+		else if (r->phase == PHASE_RAW && !r->paused)
+			used += feed_raw(r, p + used, n - used);
 		else
 			break;
 	}
@@ -396,6 +405,15 @@ peer_gone(struct http_conn *c)
 	    (!c->is_unix && (pfd.revents & POLLRDHUP) != 0);
 }
 
+static void
+tell_eof(struct http_req *r)
+{
+	if (r->paused || r->eof_told)
+		return;
+	r->eof_told = true;
+	r->data(r, NULL, 0);
+}
+
 /* The client sends no more, and all it sent has been used. */
 static void
 at_eof(struct http_conn *c)
@@ -404,6 +422,8 @@ at_eof(struct http_conn *c)
 
 	if (r == NULL)
 		http_conn_close(c);
+	else if (r->phase == PHASE_RAW && !r->over)
+		tell_eof(r);
 	else if (!r->over && r->phase != PHASE_WAIT && !r->paused)
 		http_refuse(r, 400, "incomplete request");
 	else if (!r->over && peer_gone(c))

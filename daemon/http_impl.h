@@ -35,6 +35,7 @@ enum http_phase {
 	PHASE_HEAD,
 	PHASE_BODY,
 	PHASE_WAIT, /* the whole request is here, the answer is not done */
+	PHASE_RAW,  /* another protocol's bytes, both ways */
 };
 
 struct http_req {
@@ -75,6 +76,7 @@ struct http_req {
 	bool over; /* ended: nothing more from the handler */
 	bool cut;  /* the connection must end without an end */
 	bool paused;
+	bool eof_told; /* of PHASE_RAW */
 	bool overfull; /* the body is over body_max */
 	int64_t started_us;
 	int64_t window_ms; /* minimum rate: since when, how much */

@@ -11,11 +11,13 @@
 
 /* Two outputs of a job, each byte of them escaped as \uXXXX. */
 #define JSON_MAX (128u << 20)
+#define KEEPALIVE_S 60
 
 static const struct {
 	int status;
 	const char *reason;
 } reasons[] = {
+	{ 101, "Switching Protocols" },
 	{ 200, "OK" },
 	{ 201, "Created" },
 	{ 202, "Accepted" },
@@ -233,7 +235,8 @@ http_send(struct http_req *r, const void *p, size_t n)
 	data.len = n;
 	if (r->to_send >= 0)
 		r->to_send -= (int64_t)n;
-	if (n > 0 && !r->over && !r->head_only && !has_no_body(r->status)) {
+	if (n > 0 && !r->over && !r->head_only &&
+	    (!has_no_body(r->status) || r->phase == PHASE_RAW)) {
 		bufs[0].len =
 		    (size_t)snprintf(size, sizeof(size), "%zx\r\n", n);
 		bufs[1] = data;
@@ -244,6 +247,33 @@ http_send(struct http_req *r, const void *p, size_t n)
 			http_conn_write(r->c, &data, 1);
 	}
 	return uv_stream_get_write_queue_size(&r->c->u.stream);
+}
+
+void
+http_upgrade(struct http_req *r, const char *protocol,
+    void (*data)(struct http_req *r, const void *p, size_t n))
+{
+	char head[256];
+	uv_buf_t bufs[3] = { { .base = head } };
+	int n;
+
+	if (r->status != 0 || r->over || r->phase != PHASE_WAIT)
+		return;
+	r->status = 101;
+	r->phase = PHASE_RAW;
+	r->keep_alive = false;
+	r->data = data;
+	n = snprintf(head, sizeof(head),
+	    "HTTP/1.1 101 %s\r\nConnection: Upgrade\r\nUpgrade: %s\r\n",
+	    reason_of(101), protocol);
+	bufs[0].len = (size_t)n;
+	bufs[1] = uv_buf_init(r->extra.data, (unsigned)r->extra.len);
+	bufs[2] = uv_buf_init((char *)(uintptr_t) "\r\n", 2);
+	http_conn_write(r->c, bufs, 3);
+	/* a peer whose machine has gone would never be heard of */
+	if (!r->c->is_unix)
+		(void)uv_tcp_keepalive(&r->c->u.tcp, 1, KEEPALIVE_S);
+	http_conn_due(r->c);
 }
 
 void

@@ -28,6 +28,8 @@ static const struct {
 	{ .handle = api_metrics, .type = "text/plain" },
 	{ .handle = api_log, .type = "text/plain" },
 	{ .handle = api_events, .type = "text/event-stream" },
+	{ .handle = api_ws, .status = "101", .type = "" },
+	{ .handle = api_tree_ws, .status = "101", .type = "" },
 	{ .handle = api_env_put, .body = "application/json" },
 	{ .handle = api_files_get, .type = "application/octet-stream" },
 	{ .handle = api_files_head, .type = "" },

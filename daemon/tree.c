@@ -453,7 +453,7 @@ set_peer(struct tree_conn *c)
 	c->root = cred.uid == 0;
 }
 
-static void
+static struct tree_conn *
 conn_new(struct tree_server *t, int fd)
 {
 	struct tree_conn *c = xcalloc(1, sizeof(*c));
@@ -465,13 +465,28 @@ conn_new(struct tree_server *t, int fd)
 	buf_limit(&c->in, FRAME_MAX_FILES + FRAME_HEAD + READ_BYTES);
 	buf_limit(&c->out, OUT_MAX);
 	buf_limit(&c->bin, FRAME_MAX_FILES);
-	set_peer(c);
 	(void)uv_poll_init(t->f->loop, &c->poll, fd);
 	c->poll.data = c;
 	t->handles++;
 	t->nconns++;
 	TAILQ_INSERT_TAIL(&t->conns, c, link);
 	set_events(c);
+	return c;
+}
+
+int
+tree_join(struct front *f, int fd, const struct caller *caller)
+{
+	struct tree_conn *c;
+
+	if (f->tree == NULL || f->tree->nconns >= CONNS_MAX) {
+		close_fd(&fd);
+		return -1;
+	}
+	c = conn_new(f->tree, fd);
+	c->peer = *caller;
+	c->remote = true;
+	return 0;
 }
 
 static void
@@ -490,7 +505,7 @@ on_accept(uv_poll_t *p, int status, int events)
 		close_fd(&fd);
 		return;
 	}
-	conn_new(t, fd);
+	set_peer(conn_new(t, fd));
 }
 
 /*** Before the loop waits ***/

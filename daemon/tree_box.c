@@ -394,6 +394,9 @@ check_attrs(struct treq *r, const struct attrs *a, struct err *e)
 	if (a->mode < -1 || a->mode > 07777 || a->owner < -1 ||
 	    a->owner >= UINT32_MAX || a->group < -1 || a->group >= UINT32_MAX)
 		return err_setx(e, EINVAL, "owner, group, mode: out of range");
+	if (r->conn->remote && (a->owner >= 0 || a->group >= 0))
+		return err_setx(
+		    e, EPERM, "users are those of the daemon's machine");
 	if (a->owner >= 0 && !r->caller.all && (uid_t)a->owner != r->caller.uid)
 		return err_setx(e, EPERM, "only root gives sandboxes away");
 	/* the kernel knows all groups of those that root speaks for */
@@ -500,7 +503,7 @@ tree_trees(struct treq *r)
 	if (sb == NULL)
 		return;
 	/* others are served by the agent, not by directories of the host */
-	if (!r->conn->root && !r->conn->peer.all) {
+	if (r->conn->remote || (!r->conn->root && !r->conn->peer.all)) {
 		treq_fail_code(r, EPERM, "directories are for root's sbxfs");
 		return;
 	}

@@ -40,6 +40,7 @@ struct tree_conn {
 	int fd;
 	struct caller peer;
 	bool root;    /* speaks for others */
+	bool remote;  /* on another machine: neither descriptors nor ids */
 	bool hello;   /* gets notifications */
 	bool dead;    /* closed before the loop waits again */
 	bool stalled; /* whole frames wait until out is shorter */

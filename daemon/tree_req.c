@@ -304,14 +304,18 @@ find_caller(struct treq *r, struct err *e)
 	};
 
 	r->caller = *peer;
-	if (!r->conn->root)
+	if (!r->conn->root && !r->conn->remote)
 		return 0;
 	if (JSON_TAKE(r->params, fields, e) < 0)
 		return -1;
-	if (uid < 0 || uid >= UINT32_MAX || gid < 0 || gid >= UINT32_MAX ||
-	    pid < 0 || pid > INT32_MAX)
+	if (pid < 0 || pid > INT32_MAX ||
+	    (r->conn->root &&
+		(uid < 0 || uid >= UINT32_MAX || gid < 0 || gid >= UINT32_MAX)))
 		return err_setx(e, EINVAL, "uid, gid, pid: out of range");
-	tree_caller(&r->caller, (uid_t)uid, (gid_t)gid, (pid_t)pid);
+	if (r->conn->root)
+		tree_caller(&r->caller, (uid_t)uid, (gid_t)gid, (pid_t)pid);
+	else
+		r->caller.pid = (pid_t)pid; /* for /sbx/errors */
 	return 0;
 }
 

@@ -176,6 +176,8 @@ tree_follow(struct treq *r)
 		return;
 	if (JSON_TAKE(r->params, fields, &e) < 0) {
 		treq_bad_params(r, &e);
+	} else if (data && r->conn->remote) {
+		treq_fail_code(r, EPERM, "no descriptors over a network");
 	} else if (data && sb->state == SB_CREATING &&
 	    !TAILQ_EMPTY(&sb->jobs)) {
 		/* Output is kept where the broker has yet to make a place. */
