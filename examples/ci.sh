@@ -16,6 +16,9 @@ read -r box <&3
 tar --exclude=./.git --exclude=./build -cf - . |
     tar -C "$sbx/$box/fs/root" -xf -
 
+# The machine may be busy: what hangs is told from what waits its turn.
+echo 'CK_DEFAULT_TIMEOUT=60' >>"$sbx/$box/env"
+
 cat >"$sbx/$box/exec" <<'END'
 set -e
 make -s -j2 unit
