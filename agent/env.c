@@ -92,7 +92,7 @@ put_map(struct vars *e, const struct json *j, int map)
 }
 
 static int
-put_base(struct vars *e)
+put_base(struct vars *e, bool terminal)
 {
 	struct utsname u;
 	size_t i;
@@ -101,6 +101,8 @@ put_base(struct vars *e)
 	for (i = 0; i < sizeof(base_vars) / sizeof(*base_vars); i++)
 		if ((r = vars_put(e, xstrdup(base_vars[i]))) < 0)
 			return r;
+	if (terminal && (r = vars_put(e, xstrdup("TERM=xterm-256color"))) < 0)
+		return r;
 	if (uname(&u) == 0 &&
 	    (r = vars_put(e, xasprintf("HOSTNAME=%s", u.nodename))) < 0)
 		return r;
@@ -111,10 +113,10 @@ put_base(struct vars *e)
 }
 
 char **
-env_build(const struct json *j, int extra)
+env_build(const struct json *j, int extra, bool terminal)
 {
 	struct vars e = { 0 };
-	int r = put_base(&e);
+	int r = put_base(&e, terminal);
 
 	if (r == 0 && extra >= 0)
 		r = put_map(&e, j, extra);

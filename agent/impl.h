@@ -140,9 +140,10 @@ void jobs_conn_gone(struct conn *c);
 /* Frees those that were forgotten while events were handled. */
 void jobs_sweep(void);
 
-/* The environment of a new job: base, set, and the map extra (-1 none) of j.
- * NULL-terminated, freed by env_free; NULL and errno when it is not one. */
-char **env_build(const struct json *j, int extra);
+/* The environment of a new job: base (with TERM for a terminal), set, and the
+ * map extra (-1 none) of j. NULL-terminated, freed by env_free; NULL and errno
+ * when it is not one. */
+char **env_build(const struct json *j, int extra, bool terminal);
 void env_free(char **env);
 
 /*

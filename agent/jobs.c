@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "agent/impl.h"
+#include "agent/pty.h"
 #include "agent/spawn.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
@@ -28,11 +29,13 @@ struct job {
 	TAILQ_ENTRY(job) link;
 	int64_t number;
 	pid_t pid;
-	bool ended, acked, timed_out;
+	bool reaped, ended, acked, timed_out; /* ended: the front may know */
 	int code, signal;
 	int64_t cpu_usec, ended_ms; /* ended_ms is real time */
+	int64_t memory_peak;	    /* of its largest process */
 	struct pipe_end out, err;
-	int in; /* our copy of the writing end */
+	int in;		 /* our copy of the writing end */
+	struct pty *pty; /* its terminal, or NULL */
 };
 
 static TAILQ_HEAD(, job) jobs = TAILQ_HEAD_INITIALIZER(jobs);
@@ -116,6 +119,7 @@ free_job(struct job *j)
 	end_close(&j->out);
 	end_close(&j->err);
 	close_fd(&j->in);
+	pty_free(j->pty);
 	TAILQ_REMOVE(&jobs, j, link);
 	njobs--;
 	free(j);
@@ -145,6 +149,7 @@ put_exit(struct json_out *o, const struct job *j)
 	json_put_int(o, "code", j->code);
 	json_put_int(o, "signal", j->signal);
 	json_put_int(o, "cpu_usec", j->cpu_usec);
+	json_put_int(o, "memory_peak", j->memory_peak);
 	json_put_int(o, "ended", j->ended_ms);
 }
 
@@ -168,6 +173,16 @@ usec(const struct timeval *tv)
 	return (int64_t)tv->tv_sec * 1000000 + tv->tv_usec;
 }
 
+/* All that counts of its output is in the pipes. */
+static void
+end_job(void *arg)
+{
+	struct job *j = arg;
+
+	j->ended = true;
+	notify_exit(j);
+}
+
 void
 jobs_reaped(pid_t pid, int status, const struct rusage *ru)
 {
@@ -175,17 +190,21 @@ jobs_reaped(pid_t pid, int status, const struct rusage *ru)
 	struct job *j;
 
 	TAILQ_FOREACH (j, &jobs, link)
-		if (!j->ended && j->pid == pid)
+		if (!j->reaped && j->pid == pid)
 			break;
 	if (j == NULL)
 		return; /* an orphan of some job */
 	(void)clock_gettime(CLOCK_REALTIME, &now);
-	j->ended = true;
+	j->reaped = true;
 	j->ended_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 	j->code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 	j->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	j->cpu_usec = usec(&ru->ru_utime) + usec(&ru->ru_stime);
-	notify_exit(j);
+	j->memory_peak = (int64_t)ru->ru_maxrss * 1024;
+	if (j->pty != NULL)
+		pty_ended(j->pty);
+	else
+		end_job(j);
 }
 
 void
@@ -224,6 +243,10 @@ hello(struct call *c, void *args)
 		json_put_bool(o, "timed_out", j->timed_out);
 		put_pipes(o, j);
 		json_put_int(o, "in", j->in);
+		if (j->pty != NULL) {
+			json_put_int(o, "rows", pty_size(j->pty)->rows);
+			json_put_int(o, "cols", pty_size(j->pty)->cols);
+		}
 		json_close(o, '}');
 	}
 	json_close(o, ']');
@@ -245,6 +268,7 @@ struct start_args {
 	int env;
 	struct bytes cwd;
 	bool with_stdin;
+	struct pty_size size; /* rows 0: no terminal */
 };
 
 /* Order of the descriptors that come with sbx.job.start. */
@@ -268,13 +292,20 @@ spawn_with(struct call *c, const struct start_args *a, struct job *j)
 		.out = c->fds[OUT_W],
 		.err = c->fds[ERR_W],
 		.nofile = &job_nofile };
+	int r;
 
 	if ((script = malloc(c->bin_len + 1)) == NULL)
 		return -ENOMEM;
+	if (a->size.rows != 0) {
+		if ((r = pty_new(&j->pty, &a->size, &s.in)) < 0)
+			return err_set(&c->err, -r, "a terminal"), r;
+		s.out = s.err = s.in;
+		s.terminal = true;
+	}
 	memcpy(script, c->bin, c->bin_len);
 	script[c->bin_len] = '\0';
 	s.script = script;
-	if ((s.env = env_build(c->json, a->env)) == NULL)
+	if ((s.env = env_build(c->json, a->env, s.terminal)) == NULL)
 		return err_set(&c->err, errno, "params.env"), -c->err.code;
 	j->pid = spawn_job(&s, &c->err);
 	env_free(s.env);
@@ -287,6 +318,10 @@ check_start(struct call *c, const struct start_args *a)
 	if (c->nfds != (a->with_stdin ? START_FDS : IN_R))
 		return err_setx(&c->err, EINVAL,
 			   "%zu descriptors came with the request", c->nfds),
+		       -EINVAL;
+	if (a->size.rows != 0 && (a->size.cols == 0 || !a->with_stdin))
+		return err_setx(&c->err, EINVAL,
+			   "a terminal has rows, cols and stdin"),
 		       -EINVAL;
 	if (find_job(a->job) != NULL)
 		return -EEXIST;
@@ -310,11 +345,15 @@ start_job(struct call *c, void *args)
 	j->number = a->job;
 	j->out.fd = j->err.fd = j->in = -1;
 	if ((r = spawn_with(c, a, j)) < 0) {
+		pty_free(j->pty);
 		free(j);
 		return r;
 	}
 	TAILQ_INSERT_TAIL(&jobs, j, link);
 	njobs++;
+	if (j->pty != NULL)
+		pty_run(j->pty, steal_fd(&c->fds[IN_R]),
+		    steal_fd(&c->fds[OUT_W]), end_job, j);
 	close_fd(&c->fds[OUT_W]);
 	close_fd(&c->fds[ERR_W]);
 	end_open(&j->out, j, steal_fd(&c->fds[OUT_R]));
@@ -340,7 +379,7 @@ signal_job(struct call *c, void *args)
 	struct job *j = find_job(a->job);
 
 	(void)c;
-	if (j == NULL || j->ended)
+	if (j == NULL || j->reaped)
 		return -ESRCH;
 	if (kill(-j->pid, (int)a->signal) < 0)
 		return -errno;
@@ -362,6 +401,23 @@ end_stdin(struct call *c, void *args)
 	return 0;
 }
 
+struct size_args {
+	int64_t job;
+	struct pty_size size;
+};
+
+static int
+resize(struct call *c, void *args)
+{
+	const struct size_args *a = args;
+	struct job *j = find_job(a->job);
+
+	(void)c;
+	if (j == NULL || j->reaped)
+		return -ESRCH;
+	return j->pty != NULL ? pty_resize(j->pty, &a->size) : -ENOTTY;
+}
+
 static int
 ack_job(struct call *c, void *args)
 {
@@ -373,6 +429,8 @@ ack_job(struct call *c, void *args)
 		return -ESRCH;
 	j->acked = true;
 	close_fd(&j->in);
+	if (j->pty != NULL)
+		pty_forsake(j->pty);
 	end_settle(&j->out);
 	end_settle(&j->err);
 	return 0;
@@ -392,6 +450,13 @@ ping(struct call *c, void *args)
 		.offset = offsetof(struct s, job), .min = 1, .max = INT32_MAX \
 	}
 
+/* Of a side of a terminal. */
+#define LENGTH(k, s, m, req)                                            \
+	{                                                               \
+		.key = k, .type = PARAM_INT, .required = req,           \
+		.offset = offsetof(struct s, m), .min = 1, .max = 65535 \
+	}
+
 static const struct param start_params[] = {
 	JOB_NUMBER(start_args),
 	{ .key = "env",
@@ -403,6 +468,15 @@ static const struct param start_params[] = {
 	{ .key = "stdin",
 	    .type = PARAM_BOOL,
 	    .offset = offsetof(struct start_args, with_stdin) },
+	LENGTH("rows", start_args, size.rows, false),
+	LENGTH("cols", start_args, size.cols, false),
+	{ 0 },
+};
+
+static const struct param size_params[] = {
+	JOB_NUMBER(size_args),
+	LENGTH("rows", size_args, size.rows, true),
+	LENGTH("cols", size_args, size.cols, true),
 	{ 0 },
 };
 
@@ -438,6 +512,10 @@ const struct method jobs_methods[] = {
 	{ .name = "sbx.job.eof",
 	    .call = end_stdin,
 	    .params = job_params,
+	    .flags = METHOD_JOBS },
+	{ .name = "sbx.job.winsize",
+	    .call = resize,
+	    .params = size_params,
 	    .flags = METHOD_JOBS },
 	{ .name = "sbx.job.ack",
 	    .call = ack_job,

@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -51,6 +51,8 @@ run_steps(struct child *c)
 		return -1;
 	c->step = "streams";
 	if (dup2(in, 0) < 0 || dup2(s->out, 1) < 0 || dup2(s->err, 2) < 0)
+		return -1;
+	if (s->terminal && ioctl(0, TIOCSCTTY, 0) < 0)
 		return -1;
 	if (c->script_fd == SCRIPT_FD)
 		(void)fcntl(SCRIPT_FD, F_SETFD, 0);

@@ -5,6 +5,7 @@
 #ifndef AGENT_SPAWN_H
 #define AGENT_SPAWN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/resource.h>
 #include <sys/types.h>
@@ -18,6 +19,7 @@ struct spawn {
 	char **env;
 	int in; /* -1: /dev/null */
 	int out, err;
+	bool terminal;		     /* in becomes the controlling terminal */
 	const struct rlimit *nofile; /* of the job; ours is higher */
 };
 

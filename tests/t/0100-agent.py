@@ -148,7 +148,8 @@ class Agent:
 class Job:
     numbers = 0
 
-    def __init__(self, client, script, stdin=False, env=None, cwd="/"):
+    def __init__(self, client, script, stdin=False, env=None, cwd="/",
+                 size=None):
         if isinstance(script, str):
             script = script.encode()
         Job.numbers += 1
@@ -165,6 +166,8 @@ class Job:
             params["stdin"] = True
         if env:
             params["env"] = env
+        if size:
+            params["rows"], params["cols"] = size
         try:
             self.pid = client.call("sbx.job.start", params, binary=script,
                                    fds=fds)["pid"]
@@ -288,6 +291,45 @@ def test_job_stdin(agent, c):
     c.call("sbx.job.eof", {"job": job.n})
     assert job.done() == (0, b"hello end\n")
     assert Job(c, "cat; echo null").done() == (0, b"null\n")
+
+
+def test_job_terminal(agent, c):
+    before = agent_fds(agent)
+    job = Job(c, "stty size; cat; stty size", stdin=True, size=(24, 80))
+    assert c.call("sbx.hello")["jobs"][0]["cols"] == 80
+    assert os.read(job.out, 100) == b"24 80\r\n"
+    c.call("sbx.job.winsize", {"job": job.n, "rows": 9, "cols": 65535})
+    os.write(job.inp, b"line\n\4")
+    code, out = job.done()
+    os.close(job.inp)
+    assert code == 0, code
+    assert out.replace(b"\r\n", b"|") == b"line|line|9 65535|", out
+    # what a full pipe has no room for waits, and is all there at the end
+    job = Job(c, "seq 1 100000", stdin=True, size=(1, 1))
+    got = b""
+    while b"100000" not in got:
+        time.sleep(0.001)
+        got += os.read(job.out, 1 << 16)
+    assert got.split() == [b"%d" % i for i in range(1, 100001)]
+    job.done()
+    os.close(job.inp)
+    # one that nobody reads any more, and something still holds it
+    job = Job(c, "seq 1 100000 & seq 1 1000", stdin=True, size=(1, 1))
+    r = job.exit()
+    assert r["code"] == 0, r
+    job.ack()
+    os.close(job.inp)
+    eventually(lambda: agent_fds(agent) == before, "terminals are left")
+    sized = {"job": 9999, "rows": 1, "cols": 1, "cwd": "/"}
+    fails(-22, c.call, "sbx.job.start", dict(sized), binary=b"true")
+    assert "rows" in fails(-32602, c.call, "sbx.job.start",
+                           dict(sized, rows=65536), binary=b"true")
+    fails(-3, c.call, "sbx.job.winsize", {"job": 9999, "rows": 1, "cols": 1})
+    job = Job(c, "sleep 9")
+    fails(-25, c.call, "sbx.job.winsize",
+          {"job": job.n, "rows": 1, "cols": 1})
+    c.call("sbx.job.signal", {"job": job.n, "signal": 9})
+    assert job.done()[0] == -9
 
 
 def test_job_background_holds_pipe(agent, c):
