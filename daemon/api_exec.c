@@ -266,6 +266,7 @@ start(struct http_req *r, struct sandbox *sb, const struct exec_body *b)
 	if (b->timeout > 0 && a.timeout_ms == 0)
 		a.timeout_ms = 1;
 	if (b->stdin_text != NULL) {
+		a.input = JOB_BYTES;
 		a.stdin_data = json_string_value(b->stdin_text);
 		a.stdin_len = json_string_length(b->stdin_text);
 	}

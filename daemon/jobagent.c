@@ -11,10 +11,11 @@
 static void
 took_exit(struct job *job, const json_t *o)
 {
-	json_int_t code = -1, sig = 0, cpu = 0;
+	json_int_t code = -1, sig = 0, cpu = 0, peak = 0;
 
-	(void)json_unpack((json_t *)(uintptr_t)o, "{s?I, s?I, s?I}", "code",
-	    &code, "signal", &sig, "cpu_usec", &cpu);
+	(void)json_unpack((json_t *)(uintptr_t)o, "{s?I, s?I, s?I, s?I}",
+	    "code", &code, "signal", &sig, "cpu_usec", &cpu, "memory_peak",
+	    &peak);
 	if (sig > 0 && sig <= SIGNAL_MAX) {
 		job->code = -1;
 		job->signal = (int)sig;
@@ -26,6 +27,7 @@ took_exit(struct job *job, const json_t *o)
 		job->signal = SIGKILL;
 	}
 	job->cpu_usec = cpu > 0 ? (uint64_t)cpu : 0;
+	job->memory_peak = peak > 0 ? (uint64_t)peak : 0;
 	if (json_is_true(json_object_get(o, "timed_out")))
 		job->timed_out = true;
 	job->priv->exited = true;
@@ -74,6 +76,25 @@ number_in(const json_t *o, const char *key)
 	return n >= 0 && n <= INT32_MAX ? (int)n : -1;
 }
 
+/* What writers bring goes on; what one request gave has gone with it. */
+static void
+go_on_input(struct job *job, const json_t *o)
+{
+	struct job_size size = { number_in(o, "rows"), number_in(o, "cols") };
+	struct err ignored;
+	int in = number_in(o, "in");
+
+	if (job->input == JOB_TERMINAL && job_size_check(&size, &ignored) == 0)
+		job->terminal = size;
+	if (in >= 0 && job->input >= JOB_WRITERS && job->priv->in.ino != 0) {
+		jobio_reopen(&job->priv->in, in);
+		return;
+	}
+	jobio_end_input(job);
+	if (in >= 0)
+		jobio_eof(job);
+}
+
 /* One that an earlier front started and the agent still has. */
 static void
 go_on(struct job *job, const json_t *o)
@@ -85,8 +106,7 @@ go_on(struct job *job, const json_t *o)
 	job->pid = pid > 0 ? pid : 0;
 	jobio_reopen(&job->priv->out[0], number_in(o, "out"));
 	jobio_reopen(&job->priv->out[1], number_in(o, "err"));
-	if (number_in(o, "in") >= 0)
-		jobio_eof(job);
+	go_on_input(job, o);
 	if (state != NULL && strcmp(state, "ended") == 0) {
 		took_exit(job, o);
 		ended = json_integer_value(json_object_get(o, "ended"));

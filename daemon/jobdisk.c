@@ -16,6 +16,7 @@ job_fill_end(const struct job *job, struct spool_end *e)
 		.timed_out = job->timed_out,
 		.failed = job->failed,
 		.cpu_usec = job->cpu_usec,
+		.memory_peak = job->memory_peak,
 		.ended_ms = job->ended_ms,
 		.usec = job->usec,
 		.reason = job->reason,
@@ -29,6 +30,7 @@ job_put_start(struct job *job)
 	struct spool_start s = {
 		.number = job->number,
 		.session = job->session,
+		.input = job->input,
 		.started_ms = job->started_ms,
 		.timeout_ms = pv->timeout_ms,
 		.ino = { pv->out[0].ino, pv->out[1].ino, pv->in.ino },
@@ -69,6 +71,8 @@ load_start(void *arg, const struct spool_start *s)
 	job = job_new(sb, s->number, s->cmd, s->cmd_len);
 	job->state = JOB_RUNNING;
 	job->session = s->session;
+	job->input = s->input;
+	job->input_ended = s->input < JOB_WRITERS;
 	job->started_ms = s->started_ms;
 	job->priv->timeout_ms = s->timeout_ms;
 	job->priv->out[0].ino = s->ino[0];
@@ -96,6 +100,8 @@ load_end(void *arg, const struct spool_end *s, const struct kept *k)
 	job->timed_out = s->timed_out;
 	job->failed = s->failed;
 	job->cpu_usec = s->cpu_usec;
+	job->memory_peak = s->memory_peak;
+	job->input_ended = true;
 	job->ended_ms = s->ended_ms;
 	job->usec = s->usec;
 	(void)str_copy(job->reason, s->reason, sizeof(job->reason));

@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -180,11 +181,7 @@ job_no_answer(void *arg, const json_t *result, const void *bin, size_t bin_len,
 void
 jobio_eof(struct job *job)
 {
-	if (job->sb->agent != NULL)
-		agentc_call(job->sb->agent,
-		    &(struct agent_call){ .method = "sbx.job.eof",
-			.params = json_pack("{s:i}", "job", job->number),
-			.done = job_no_answer });
+	job_call_agent(job, "sbx.job.eof", json_object());
 }
 
 static void
@@ -197,30 +194,117 @@ on_writable(uv_poll_t *h, int status, int events)
 	jobio_feed(p->job);
 }
 
+static void
+end_write(struct job_write *w, int error)
+{
+	job_write_cancel(w);
+	w->ended(w, error);
+}
+
+void
+jobio_end_input(struct job *job)
+{
+	struct job_write *w;
+
+	job->input_ended = true;
+	jobio_close(&job->priv->in);
+	while ((w = TAILQ_FIRST(&job->priv->writes)) != NULL)
+		end_write(w, EPIPE);
+}
+
+/* 1 when it is done, 0 when the pipe is full, -1 when nobody reads it. */
+static int
+feed_one(const struct job_pipe *p, struct job_write *w)
+{
+	struct pollfd room = { .fd = p->fd, .events = POLLOUT };
+	ssize_t n;
+
+	if (w->n == 0) {
+		(void)poll(&room, 1, 0);
+		return (room.revents & POLLERR) != 0 ? -1 : room.revents != 0;
+	}
+	while (w->done < w->n) {
+		n = write(p->fd, w->p + w->done, w->n - w->done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -1;
+		w->done += (size_t)n;
+	}
+	return 1;
+}
+
+static void
+feed_all(struct job *job)
+{
+	struct job_pipe *p = &job->priv->in;
+	struct job_write *w;
+	int r = 1;
+
+	while (p->fd >= 0 && (w = TAILQ_FIRST(&job->priv->writes)) != NULL &&
+	    (r = feed_one(p, w)) > 0)
+		end_write(w, 0);
+	if (p->fd < 0)
+		return;
+	if (r == 0) {
+		(void)watch(p, UV_WRITABLE, on_writable);
+		return;
+	}
+	unwatch(p);
+	if (r < 0 || job->input_ended) {
+		jobio_end_input(job);
+		jobio_eof(job);
+	}
+}
+
 void
 jobio_feed(struct job *job)
 {
-	struct job_pipe *p = &job->priv->in;
-	struct buf *b = &job->priv->in_data;
-	ssize_t n;
+	job_hold(job); /* who is told may forget it */
+	feed_all(job);
+	job_release(job);
+}
 
-	while (p->fd >= 0 && b->len != 0) {
-		n = write(p->fd, b->data, b->len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN) {
-			(void)watch(p, UV_WRITABLE, on_writable);
-			return;
-		}
-		if (n < 0) /* EPIPE: nobody reads it any more */
-			break;
-		buf_consume(b, (size_t)n);
-	}
-	if (p->fd < 0)
+void
+job_write(struct job *job, struct job_write *w)
+{
+	w->done = 0;
+	w->job = job;
+	TAILQ_INSERT_TAIL(&job->priv->writes, w, link);
+	if (job->input_ended)
+		end_write(w, EPIPE);
+	else if (TAILQ_FIRST(&job->priv->writes) == w)
+		jobio_feed(job);
+}
+
+void
+job_write_cancel(struct job_write *w)
+{
+	if (w->job != NULL)
+		TAILQ_REMOVE(&w->job->priv->writes, w, link);
+	w->job = NULL;
+}
+
+static void
+given(struct job_write *w, int error)
+{
+	(void)error;
+	free(w);
+}
+
+void
+jobio_give(struct job *job, const void *p, size_t n)
+{
+	struct job_write *w;
+
+	if (n == 0)
 		return;
-	jobio_close(p);
-	buf_done(b);
-	jobio_eof(job);
+	w = xcalloc(1, sizeof(*w) + n);
+	memcpy(w + 1, p, n);
+	w->p = (const char *)(w + 1);
+	w->n = n;
+	w->ended = given;
+	job_write(job, w);
 }
 
 /*** Making them ***/
@@ -248,7 +332,7 @@ jobio_open(struct job *job, int fds[6], size_t *ret_n, struct err *e)
 {
 	struct job_priv *pv = job->priv;
 	struct job_pipe *p[3] = { &pv->out[0], &pv->out[1], &pv->in };
-	size_t i, n = pv->has_stdin ? 3 : 2;
+	size_t i, n = job->input != JOB_NULL ? 3 : 2;
 	int r = 0;
 
 	for (i = 0; i < 3; i++)
@@ -282,6 +366,7 @@ reopened(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
 {
 	struct reopen *r = arg;
 	struct job_pipe *p = r->pipe;
+	struct job *job;
 	size_t i;
 
 	free(r);
@@ -289,16 +374,23 @@ reopened(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
 		(void)close(fds[i]);
 	if (p == NULL)
 		return;
+	job = p->job;
 	p->reopen = NULL;
 	if (nfds != 0) {
 		p->fd = fds[0];
 		(void)fd_nonblock(p->fd, 1);
 	} else if (rep != NULL) {
-		log_warnx("sandbox %s: job %d: its output is lost: %.*s",
-		    p->job->sb->id, p->job->number, (int)sizeof(rep->text) - 1,
-		    rep->text);
+		log_warnx("sandbox %s: job %d: its %s is lost: %.*s",
+		    job->sb->id, job->number,
+		    p == &job->priv->in ? "input" : "output",
+		    (int)sizeof(rep->text) - 1, rep->text);
 	}
-	job_reopened(p->job);
+	if (p != &job->priv->in)
+		job_reopened(job);
+	else if (p->fd >= 0)
+		jobio_feed(job);
+	else
+		jobio_end_input(job);
 }
 
 void
@@ -312,6 +404,7 @@ jobio_reopen(struct job_pipe *p, int fdnum)
 	q.op = BROKER_STREAM;
 	(void)str_copy(q.id, p->job->sb->id, sizeof(q.id));
 	q.fdnum = fdnum;
+	q.flag = p == &p->job->priv->in;
 	q.ino = p->ino;
 	p->reopen = xcalloc(1, sizeof(*p->reopen));
 	p->reopen->pipe = p;

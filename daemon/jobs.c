@@ -48,6 +48,7 @@ job_new(struct sandbox *sb, int number, const char *cmd, size_t len)
 		pv->out[i] = (struct job_pipe){ .job = job, .fd = -1 };
 	pv->in = (struct job_pipe){ .job = job, .fd = -1 };
 	TAILQ_INIT(&pv->followers);
+	TAILQ_INIT(&pv->writes);
 	kept_init(&pv->kept, job_spool(sb), number);
 	TAILQ_FOREACH_REVERSE(at, &sb->jobs, job_list, link)
 	if (at->number < number)
@@ -117,8 +118,7 @@ job_free(struct job *job)
 	stop_timer(job);
 	for (i = 0; i < 2; i++)
 		jobio_close(&pv->out[i]);
-	jobio_close(&pv->in);
-	buf_done(&pv->in_data);
+	jobio_end_input(job);
 	drop_args(pv);
 	kept_done(&pv->kept);
 	TAILQ_REMOVE(&sb->jobs, job, link);
@@ -315,8 +315,7 @@ settle(struct job *job)
 	else if (job->started_ms != 0)
 		job->usec = (job->ended_ms - job->started_ms) * 1000;
 	stop_timer(job);
-	jobio_close(&pv->in);
-	buf_done(&pv->in_data);
+	jobio_end_input(job);
 	drop_args(pv);
 	agentc_forget(sb->agent, job);
 	job_fill_end(job, &e);
@@ -377,15 +376,31 @@ job_fail(struct job *job, int code, const char *reason)
 
 /*** Time ***/
 
+/* Without an answer that anybody waits for. */
+static void
+tell_agent(struct sandbox *sb, const char *method, int number, json_t *params)
+{
+	(void)json_object_set_new(params, "job", json_integer(number));
+	if (sb->agent == NULL) {
+		json_decref(params);
+		return;
+	}
+	agentc_call(sb->agent,
+	    &(struct agent_call){
+		.method = method, .params = params, .done = job_no_answer });
+}
+
+void
+job_call_agent(struct job *job, const char *method, json_t *params)
+{
+	tell_agent(job->sb, method, job->number, params);
+}
+
 static void
 send_signal(struct sandbox *sb, int number, int sig, bool timed_out)
 {
-	if (sb->agent != NULL)
-		agentc_call(sb->agent,
-		    &(struct agent_call){ .method = "sbx.job.signal",
-			.params = json_pack("{s:i, s:i, s:b}", "job", number,
-			    "signal", sig, "timed_out", timed_out),
-			.done = job_no_answer });
+	tell_agent(sb, "sbx.job.signal", number,
+	    json_pack("{s:i, s:b}", "signal", sig, "timed_out", timed_out));
 }
 
 void
@@ -469,6 +484,13 @@ started(void *arg, const json_t *result, const void *bin, size_t bin_len,
 }
 
 static json_t *
+size_params(const struct job_size *size)
+{
+	return json_pack("{s:I, s:I}", "rows", (json_int_t)size->rows, "cols",
+	    (json_int_t)size->cols);
+}
+
+static json_t *
 start_params(const struct job *job)
 {
 	const struct job_priv *pv = job->priv;
@@ -478,8 +500,10 @@ start_params(const struct job *job)
 		(void)json_object_set(p, "env", pv->env);
 	if (pv->cwd != NULL)
 		(void)json_object_set_new(p, "cwd", json_string(pv->cwd));
-	if (pv->has_stdin)
+	if (job->input != JOB_NULL)
 		(void)json_object_set_new(p, "stdin", json_true());
+	if (job->input == JOB_TERMINAL)
+		(void)json_object_update_new(p, size_params(&job->terminal));
 	return p;
 }
 
@@ -487,14 +511,13 @@ static void
 start_now(struct job *job)
 {
 	struct sandbox *sb = job->sb;
-	struct job_priv *pv = job->priv;
 	int fds[6];
 	struct err e;
 	size_t i, n;
 
 	job->state = JOB_RUNNING;
 	job->started_ms = now_real_ms();
-	pv->began_ns = uv_hrtime();
+	job->priv->began_ns = uv_hrtime();
 	if (jobio_open(job, fds, &n, &e) < 0) {
 		job_put_start(job);
 		job_fail(job, CODE_NOT_RUN, e.text);
@@ -512,8 +535,7 @@ start_now(struct job *job)
 		.arg = job });
 	for (i = 0; i < n; i += 2)
 		close_fd(&fds[i]);
-	if (pv->has_stdin)
-		jobio_feed(job);
+	jobio_feed(job);
 	start_timer(job, on_look, LOOK_MS);
 	sandbox_job_event(sb, job, false);
 }
@@ -525,6 +547,8 @@ check_args(const struct sandbox *sb, const struct job_args *a, struct err *e)
 
 	if (a->len == 0)
 		return err_setx(e, EINVAL, "the script is empty");
+	if (a->input == JOB_TERMINAL && job_size_check(&a->terminal, e) < 0)
+		return -1;
 	if (a->len > JOB_SCRIPT_MAX)
 		return err_setx(e, E2BIG,
 		    "the script has %zu bytes: at most "
@@ -556,13 +580,11 @@ job_start(struct sandbox *sb, const struct job_args *a, struct job **ret,
 	job->session = a->session;
 	pv->env = json_incref((json_t *)(uintptr_t)a->env);
 	pv->cwd = a->cwd != NULL ? xstrdup(a->cwd) : NULL;
-	pv->has_stdin = a->stdin_data != NULL;
-	buf_limit(&pv->in_data, SIZE_MAX / 2);
-	if (pv->has_stdin &&
-	    buf_add(&pv->in_data, a->stdin_data, a->stdin_len) < 0) {
-		job_free(job);
-		return err_set(e, ENOMEM, "stdin");
-	}
+	job->input = a->input;
+	job->terminal = a->terminal;
+	if (a->input == JOB_BYTES)
+		jobio_give(job, a->stdin_data, a->stdin_len);
+	job->input_ended = a->input < JOB_WRITERS;
 	pv->timeout_ms =
 	    a->timeout_ms > 0 ? a->timeout_ms : sb->timeout_s * 1000;
 	if (!a->session)
@@ -610,6 +632,50 @@ job_signal(struct job *job, int sig, struct err *e)
 		return 0;
 	}
 	job_send_signal(job->sb, job->number, sig);
+	return 0;
+}
+
+int
+job_size_check(const struct job_size *size, struct err *e)
+{
+	if (size->rows >= 1 && size->rows <= UINT16_MAX && size->cols >= 1 &&
+	    size->cols <= UINT16_MAX)
+		return 0;
+	return err_setx(e, EINVAL,
+	    "a terminal of %lld rows and %lld columns: expected 1 to 65535",
+	    (long long)size->rows, (long long)size->cols);
+}
+
+int
+job_resize(struct job *job, const struct job_size *size, struct err *e)
+{
+	if (job->input != JOB_TERMINAL)
+		return err_setx(
+		    e, EINVAL, "job %d has no terminal", job->number);
+	if (job_size_check(size, e) < 0)
+		return -1;
+	if (job->state == JOB_ENDED)
+		return err_setx(e, ESRCH, "job %d has ended", job->number);
+	job->terminal = *size;
+	if (job->state == JOB_RUNNING)
+		job_call_agent(job, "sbx.job.winsize", size_params(size));
+	return 0;
+}
+
+int
+job_eof(struct job *job, struct err *e)
+{
+	if (job->state == JOB_ENDED)
+		return err_setx(e, ESRCH, "job %d has ended", job->number);
+	if (job->input_ended)
+		return err_setx(
+		    e, EPIPE, "the input of job %d has ended", job->number);
+	if (job->input == JOB_TERMINAL) {
+		jobio_give(job, "\4", 1);
+		return 0;
+	}
+	job->input_ended = true;
+	jobio_feed(job);
 	return 0;
 }
 

@@ -27,6 +27,14 @@ enum job_stream {
 	JOB_BOTH
 };
 
+/* What a job's stdin is. */
+enum job_input {
+	JOB_NULL,     /* /dev/null */
+	JOB_BYTES,    /* what job_args gave, and its end */
+	JOB_WRITERS,  /* what job_write brings, until job_eof */
+	JOB_TERMINAL, /* the same; all its streams are one terminal */
+};
+
 enum job_state {
 	JOB_QUEUED,  /* the sandbox is not running yet */
 	JOB_RUNNING, /* or being started */
@@ -49,6 +57,22 @@ struct follower {
 	bool full;
 };
 
+/* Bytes on their way to a job's stdin. */
+struct job_write {
+	TAILQ_ENTRY(job_write) link;
+	struct job *job; /* NULL when not waiting */
+	const char *p;	 /* the caller's; must stay until it has ended */
+	size_t n;	 /* 0: ends when there is room for more */
+	size_t done;
+	/* Called once: 0, or EPIPE when done is less. Not waiting any more. */
+	void (*ended)(struct job_write *w, int error);
+	void *arg;
+};
+
+struct job_size {
+	int64_t rows, cols; /* 1 to 65535 */
+};
+
 struct job {
 	TAILQ_ENTRY(job) link;
 	struct sandbox *sb; /* borrowed */
@@ -67,7 +91,13 @@ struct job {
 	int64_t started_ms, ended_ms; /* real time */
 	int64_t usec;		      /* how long it ran */
 	uint64_t cpu_usec;
-	uint64_t size[3]; /* kept bytes of stdout, stderr, both */
+	uint64_t memory_peak; /* bytes, of its largest process */
+	uint64_t size[3];     /* kept bytes of stdout, stderr, both */
+	enum job_input input;
+	bool input_ended;	  /* nothing more can be written to it */
+	struct job_size terminal; /* of JOB_TERMINAL */
+	unsigned writers;	  /* who have its stdin open in a mount */
+	bool had_writer;
 	/* the rest is jobs.c's */
 	struct job_priv *priv;
 };
@@ -75,11 +105,13 @@ struct job {
 struct job_args {
 	const void *script;
 	size_t len;
-	const json_t *env;	/* object of strings, or NULL */
-	const char *cwd;	/* NULL: /root */
-	const void *stdin_data; /* NULL: /dev/null */
+	const json_t *env; /* object of strings, or NULL */
+	const char *cwd;   /* NULL: /root */
+	enum job_input input;
+	const void *stdin_data; /* of JOB_BYTES */
 	size_t stdin_len;
-	int64_t timeout_ms; /* 0: the sandbox's timeout */
+	struct job_size terminal; /* of JOB_TERMINAL */
+	int64_t timeout_ms;	  /* 0: the sandbox's timeout */
 	bool session;
 };
 
@@ -93,10 +125,23 @@ int job_start(struct sandbox *sb, const struct job_args *a, struct job **ret,
     struct err *e);
 /* ESRCH when it has ended. To its process group. */
 int job_signal(struct job *job, int sig, struct err *e);
+/* EINVAL where it has no terminal, ESRCH when it has ended. */
+int job_resize(struct job *job, const struct job_size *size, struct err *e);
+/* EINVAL for a size that cannot be one. */
+int job_size_check(const struct job_size *size, struct err *e);
 /* Kills and forgets; its files are deleted. */
 void job_forget(struct job *job);
 /* number 0: the newest; -1: the last of all. NULL: none. */
 struct job *job_find(struct sandbox *sb, int number);
+
+/* Writes to its stdin, after what others write; w->ended may be called before
+ * it returns. A pipe that is full is waited for. */
+void job_write(struct job *job, struct job_write *w);
+/* What was not done of it is not written, and ended not called. */
+void job_write_cancel(struct job_write *w);
+/* The end of its input, after all that was written; ^D in a terminal. EPIPE
+ * when it has ended already, ESRCH when the job has. */
+int job_eof(struct job *job, struct err *e);
 
 /* What is kept: bytes read at off, 0 at its end, -errno. */
 ssize_t job_read(

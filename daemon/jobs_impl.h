@@ -35,7 +35,7 @@ struct job_priv {
 	struct kept kept;
 	struct job_pipe out[2]; /* JOB_STDOUT, JOB_STDERR */
 	struct job_pipe in;
-	struct buf in_data; /* not yet written */
+	TAILQ_HEAD(, job_write) writes; /* to in, in their order */
 	TAILQ_HEAD(, follower) followers;
 	struct follower *next; /* in a walk over them */
 	int busy;	       /* depth of callbacks: not to be freed */
@@ -46,7 +46,6 @@ struct job_priv {
 	uint64_t began_ns; /* uv_hrtime; 0: by an earlier front */
 	json_t *env;
 	char *cwd;
-	bool has_stdin;
 	bool loaded; /* of an earlier front, the agent was not asked yet */
 	bool exited; /* the agent said so; pipes are still being opened */
 };
@@ -60,8 +59,12 @@ int jobio_open(struct job *job, int fds[6], size_t *ret_n, struct err *e);
 void jobio_watch(struct job *job);
 /* What is in the pipes now, and no more. */
 void jobio_drain(struct job *job);
-/* Writes stdin's bytes; at their end tells the agent. */
+/* Writes what waits for stdin; at the end of its input tells the agent. */
 void jobio_feed(struct job *job);
+/* Bytes of our own, copied. */
+void jobio_give(struct job *job, const void *p, size_t n);
+/* Nothing more is written; who waits gets EPIPE. */
+void jobio_end_input(struct job *job);
 /* The agent's copy of stdin's writing end is to be closed. */
 void jobio_eof(struct job *job);
 void jobio_close(struct job_pipe *p);
@@ -97,6 +100,7 @@ void job_finish(struct job *job);
 void job_fail(struct job *job, int code, const char *reason);
 /* Killed after that long. */
 void job_limit(struct job *job, int64_t ms);
+void job_call_agent(struct job *job, const char *method, json_t *params);
 void job_send_signal(struct sandbox *sb, int number, int sig);
 /* The agent may forget it. */
 void job_ack(struct sandbox *sb, int number);

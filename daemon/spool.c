@@ -108,10 +108,10 @@ spool_start(struct spool *sp, const struct spool_start *s)
 	int n;
 
 	n = snprintf(head, sizeof(head),
-	    "S %d %d %" PRId64 " %" PRId64 " %" PRIu64 " %" PRIu64 " %" PRIu64
-	    " %zu\n",
-	    s->number, s->session, s->started_ms, s->timeout_ms, s->ino[0],
-	    s->ino[1], s->ino[2], s->cmd_len);
+	    "S %d %d %d %" PRId64 " %" PRId64 " %" PRIu64 " %" PRIu64
+	    " %" PRIu64 " %zu\n",
+	    s->number, s->session, (int)s->input, s->started_ms, s->timeout_ms,
+	    s->ino[0], s->ino[1], s->ino[2], s->cmd_len);
 	v[0] = piece(head, (size_t)n);
 	v[1] = piece(s->cmd, s->cmd_len);
 	v[2] = piece("\n", 1);
@@ -129,10 +129,10 @@ put_end(struct spool *sp, const struct spool_end *s, struct kept *k,
 	int n;
 
 	n = snprintf(head, sizeof(head),
-	    "E %d %d %d %d %d %d %" PRIu64 " %" PRId64 " %" PRId64
+	    "E %d %d %d %d %d %d %" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64
 	    " %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %zu %zu\n",
 	    s->number, s->code, s->signal, s->timed_out, s->failed,
-	    k->truncated, s->cpu_usec, s->ended_ms, s->usec,
+	    k->truncated, s->cpu_usec, s->memory_peak, s->ended_ms, s->usec,
 	    k->where == KEPT_FILE, k->size[0], k->size[1], k->nsegs, reason,
 	    blob_len);
 	v[0] = piece(head, (size_t)n);
@@ -240,16 +240,18 @@ static size_t
 load_start(const struct record *r, const struct spool_reader *to, void *arg)
 {
 	struct spool_start s = { 0 };
-	int session;
+	int session, input;
 
 	if (sscanf(r->head,
-		"S %d %d %" SCNd64 " %" SCNd64 " %" SCNu64 " %" SCNu64
+		"S %d %d %d %" SCNd64 " %" SCNd64 " %" SCNu64 " %" SCNu64
 		" %" SCNu64 " %zu",
-		&s.number, &session, &s.started_ms, &s.timeout_ms, &s.ino[0],
-		&s.ino[1], &s.ino[2], &s.cmd_len) != 8 ||
-	    s.cmd_len >= r->left || r->body[s.cmd_len] != '\n')
+		&s.number, &session, &input, &s.started_ms, &s.timeout_ms,
+		&s.ino[0], &s.ino[1], &s.ino[2], &s.cmd_len) != 9 ||
+	    input < JOB_NULL || input > JOB_TERMINAL || s.cmd_len >= r->left ||
+	    r->body[s.cmd_len] != '\n')
 		return 0;
 	s.session = session != 0;
+	s.input = (enum job_input)input;
 	s.cmd = r->body;
 	to->start(arg, &s);
 	return s.cmd_len + 1;
@@ -265,11 +267,11 @@ load_end(const struct record *r, const struct spool_reader *to, void *arg)
 	char text[256];
 
 	if (sscanf(r->head,
-		"E %d %d %d %d %d %d %" SCNu64 " %" SCNd64 " %" SCNd64
-		" %d %" SCNu64 " %" SCNu64 " %" SCNu64 " %zu %zu",
+		"E %d %d %d %d %d %d %" SCNu64 " %" SCNu64 " %" SCNd64
+		" %" SCNd64 " %d %" SCNu64 " %" SCNu64 " %" SCNu64 " %zu %zu",
 		&s.number, &s.code, &s.signal, &timed_out, &failed, &cut,
-		&s.cpu_usec, &s.ended_ms, &s.usec, &file, &k.size[0],
-		&k.size[1], &k.nsegs, &reason, &blob) != 15 ||
+		&s.cpu_usec, &s.memory_peak, &s.ended_ms, &s.usec, &file,
+		&k.size[0], &k.size[1], &k.nsegs, &reason, &blob) != 16 ||
 	    reason >= sizeof(text) || blob >= r->left ||
 	    reason + blob >= r->left || r->body[reason + blob] != '\n')
 		return 0;

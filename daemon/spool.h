@@ -56,6 +56,7 @@ struct kept {
 struct spool_start {
 	int number;
 	bool session;
+	enum job_input input;
 	int64_t started_ms, timeout_ms;
 	uint64_t ino[3]; /* of the pipes: stdout, stderr, stdin (or 0) */
 	const char *cmd;
@@ -66,7 +67,7 @@ struct spool_end {
 	int number;
 	int code, signal;
 	bool timed_out, failed;
-	uint64_t cpu_usec;
+	uint64_t cpu_usec, memory_peak;
 	int64_t ended_ms, usec;
 	const char *reason;
 };

@@ -429,6 +429,7 @@ conn_close(struct tree_conn *c)
 	c->t->nconns--;
 	c->dead = true;
 	watch_conn_gone(c);
+	inputs_conn_gone(c);
 	held_conn_gone(c);
 	for (r = TAILQ_FIRST(&c->reqs); r != NULL; r = next) {
 		next = TAILQ_NEXT(r, link);
@@ -556,6 +557,7 @@ tree_new(struct front *f, int fd, struct tree_server **ret, struct err *e)
 	TAILQ_INIT(&t->conns);
 	TAILQ_INIT(&t->held);
 	TAILQ_INIT(&t->watched);
+	TAILQ_INIT(&t->inputs);
 	TAILQ_INIT(&t->orphans);
 	t->next_handle = 1;
 	t->changed_ms = t->profiles_ms = t->pool_ms = now_real_ms();

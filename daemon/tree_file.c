@@ -232,6 +232,15 @@ read_job_cmd(struct treq *r, struct job *job)
 }
 
 static void
+read_job_ctl(struct treq *r, struct job *job)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+
+	value_job_ctl(&text, job);
+	give_text(r, &text, job->started_ms);
+}
+
+static void
 read_job_status(struct treq *r, struct job *job)
 {
 	cleanup_buf struct buf text = BUF_INIT;
@@ -249,7 +258,7 @@ static const struct {
 	void (*box)(struct treq *r, struct sandbox *sb);
 	void (*job)(struct treq *r, struct job *job);
 } texts[] = {
-	{ "ctl", read_top_ctl, read_ctl, NULL },
+	{ "ctl", read_top_ctl, read_ctl, read_job_ctl },
 	{ "status", read_top_status, read_status, read_job_status },
 	{ "pool", read_pool, NULL, NULL },
 	{ "profiles/", read_profile, NULL, NULL },
@@ -363,7 +372,8 @@ wrote(void *arg, size_t done, int error)
 }
 
 static void
-write_lines(struct treq *r, const char *file, struct sandbox *sb)
+write_lines(
+    struct treq *r, const char *file, struct sandbox *sb, const struct job *job)
 {
 	cleanup_buf struct buf shown = BUF_INIT;
 	struct verbs_req q = { .f = r->t->f,
@@ -371,6 +381,7 @@ write_lines(struct treq *r, const char *file, struct sandbox *sb)
 		.caller = &r->caller,
 		.file = file,
 		.sb = sb,
+		.job = job != NULL ? job->number : 0,
 		.text = buf_str(&r->bin),
 		.len = r->bin.len };
 	struct verbs *v;
@@ -387,18 +398,22 @@ tree_write(struct treq *r)
 {
 	const char *file = take_file(r);
 	struct sandbox *sb = NULL;
+	struct job *job = NULL;
 
 	if (file == NULL)
 		return;
 	if (has(r, "id")) {
-		if ((sb = treq_box_file(r, file, W_OK)) == NULL)
+		sb = treq_box_file(r, has(r, "job") ? "jobs" : file, W_OK);
+		if (sb == NULL)
+			return;
+		if (has(r, "job") && (job = treq_job(r, sb)) == NULL)
 			return;
 	} else if (strcmp(file, "pool") == 0 && !r->conn->root &&
 	    !r->caller.all) {
 		treq_fail_code(r, EACCES, "only root may");
 		return;
 	}
-	write_lines(r, file, sb);
+	write_lines(r, file, sb, job);
 }
 
 void

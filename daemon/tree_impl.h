@@ -10,6 +10,7 @@
 #define DAEMON_TREE_IMPL_H
 
 #include "daemon/errlog.h"
+#include "daemon/jobs.h"
 #include "daemon/json.h"
 #include "daemon/tree.h"
 #include "daemon/verbs.h"
@@ -23,6 +24,7 @@ struct thandle;
 
 TAILQ_HEAD(treq_list, treq);
 TAILQ_HEAD(thandle_list, thandle);
+TAILQ_HEAD(tinput_list, tinput);
 
 /* Descriptors that go with the byte at this place of the stream. */
 struct out_fds {
@@ -77,6 +79,7 @@ struct tree_server {
 	TAILQ_HEAD(, held) held;
 	struct treq_list orphans; /* writes whose clients are gone */
 	struct thandle_list watched;
+	struct tinput_list inputs; /* stdin of jobs, open in mounts */
 	int64_t next_handle;
 	bool events_grew, errors_grew;
 	int64_t changed_ms;  /* real time: any sandbox, for /sbx/ctl, status */
@@ -110,6 +113,7 @@ struct treq {
 	unsigned refs;
 	struct wait wait; /* wait.sb NULL: does not wait */
 	struct verbs *verbs;
+	struct job_write write; /* of stdin; .job NULL: does not wait */
 };
 
 void tree_dispatch(struct tree_conn *c, json_t *msg);
@@ -129,6 +133,8 @@ void treq_reply_bin(struct treq *r, const void *p, size_t n, json_t *result);
 void treq_reply_fds(struct treq *r, json_t *result, const int *fds, size_t n);
 /* The errno, and a line in /sbx/errors. */
 void treq_fail(struct treq *r, const struct err *e);
+/* Without a line: what is no failure of the command (EAGAIN). */
+void treq_fail_quietly(struct treq *r, int code);
 void treq_fail_code(struct treq *r, int code, const char *text);
 /* What the errors call the file that this is about. */
 void treq_shown(struct treq *r, struct buf *ret);
@@ -163,6 +169,12 @@ void watch_send(struct tree_server *t);
 bool watch_tick(struct tree_server *t);
 void watch_conn_gone(struct tree_conn *c);
 
+/*** Stdin of jobs (tree_input.c) ***/
+
+/* h is the client's number for it; creator: of jobs/new, not of a writer. */
+void input_open(struct tree_conn *c, struct job *job, int64_t h, bool creator);
+void inputs_conn_gone(struct tree_conn *c);
+
 /*** Held sandboxes (tree_box.c) ***/
 
 void held_start(struct tree_server *t);
@@ -191,6 +203,9 @@ void tree_follow(struct treq *r);
 void tree_job_start(struct treq *r);
 void tree_job_signal(struct treq *r);
 void tree_job_forget(struct treq *r);
+void tree_input_open(struct treq *r);
+void tree_input_write(struct treq *r);
+void tree_input_close(struct treq *r);
 void tree_jobs(struct treq *r);
 void tree_cancel(struct treq *r);
 void tree_error(struct treq *r);

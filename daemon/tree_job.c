@@ -7,14 +7,40 @@
 
 #include "daemon/jobs.h"
 #include "daemon/tree_impl.h"
+#include "lib/words.h"
+
+/* A first line `pty ROWS COLS` is no line of the script. */
+static int
+take_terminal(struct job_args *a, struct err *e)
+{
+	cleanup_words struct words w = { 0 };
+	const char *s = a->script, *nl = memchr(s, '\n', a->len);
+	size_t n = nl != NULL ? (size_t)(nl - s) : a->len;
+	struct job_size size;
+
+	a->input = JOB_WRITERS;
+	if (n < 4 || memcmp(s, "pty ", 4) != 0)
+		return 0;
+	if (words_split(&w, s, n, e) < 0)
+		return -1;
+	if (job_size_words(&w, &size, e) < 0)
+		return -1;
+	a->input = JOB_TERMINAL;
+	a->terminal = size;
+	a->script = nl != NULL ? nl + 1 : s + n;
+	a->len -= nl != NULL ? n + 1 : n;
+	return 0;
+}
 
 void
 tree_job_start(struct treq *r)
 {
 	struct sandbox *sb = treq_box_file(r, "exec", W_OK);
 	struct job_args a = { .script = buf_str(&r->bin), .len = r->bin.len };
+	int64_t h = 0;
 	struct json_field fields[] = {
 		{ "session", JSON_K_BOOL, false, &a.session },
+		{ "h", JSON_K_INT, false, &h },
 	};
 	const char *nl;
 	struct job *job;
@@ -26,13 +52,16 @@ tree_job_start(struct treq *r)
 		treq_bad_params(r, &e);
 		return;
 	}
-	if (job_start(sb, &a, &job, &e) == 0) {
+	if ((h == 0 || take_terminal(&a, &e) == 0) &&
+	    job_start(sb, &a, &job, &e) == 0) {
+		if (h != 0)
+			input_open(r->conn, job, h, true);
 		treq_reply(r, json_pack("{s:i}", "job", job->number));
 		return;
 	}
-	nl = memchr(a.script, '\n', a.len);
-	(void)buf_add(&r->cmd, a.script,
-	    nl != NULL ? (size_t)(nl - (const char *)a.script) : a.len);
+	nl = memchr(buf_str(&r->bin), '\n', r->bin.len);
+	(void)buf_add(&r->cmd, buf_str(&r->bin),
+	    nl != NULL ? (size_t)(nl - buf_str(&r->bin)) : r->bin.len);
 	treq_fail(r, &e);
 }
 

@@ -36,6 +36,9 @@ static const struct tree_method methods[] = {
 	{ "job.signal", tree_job_signal, "exec", false },
 	{ "job.follow", tree_follow, "exec", false },
 	{ "job.unfollow", tree_unwatch, "exec", true },
+	{ "job.open", tree_input_open, "stdin", false },
+	{ "job.write", tree_input_write, "stdin", false },
+	{ "job.close", tree_input_close, "stdin", true },
 	{ "job.forget", tree_job_forget, "jobs", false },
 	{ "jobs", tree_jobs, "jobs", false },
 	{ "cancel", tree_cancel, "", true },
@@ -82,6 +85,7 @@ treq_orphan(struct treq *r)
 {
 	if (r->verbs == NULL) {
 		wait_cancel(&r->wait);
+		job_write_cancel(&r->write);
 		settle(r);
 		return;
 	}
@@ -201,6 +205,12 @@ treq_fail(struct treq *r, const struct err *e)
 }
 
 void
+treq_fail_quietly(struct treq *r, int code)
+{
+	reply_error(r, -code, strerror(code));
+}
+
+void
 treq_fail_code(struct treq *r, int code, const char *text)
 {
 	struct err e;
@@ -256,6 +266,12 @@ treq_cancel(struct tree_conn *c, json_int_t id)
 		return;
 	}
 	wait_cancel(&r->wait);
+	job_write_cancel(&r->write);
+	if (r->write.done != 0) {
+		treq_reply(
+		    r, json_pack("{s:I}", "len", (json_int_t)r->write.done));
+		return;
+	}
 	if (r->made[0] != '\0' &&
 	    (sb = sandbox_by_id(r->t->f, r->made)) != NULL)
 		(void)sandbox_destroy(sb, &ignored);

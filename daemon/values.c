@@ -365,7 +365,19 @@ value_job_status(struct buf *b, const struct job *job)
 		add_int(b, "cpu_usec", (int64_t)job->cpu_usec);
 	else
 		add_text(b, "cpu_usec", "");
-	add_text(b, "memory_peak", "");
+	if (ended)
+		add_int(b, "memory_peak", (int64_t)job->memory_peak);
+	else
+		add_text(b, "memory_peak", "");
+}
+
+void
+value_job_ctl(struct buf *b, const struct job *job)
+{
+	if (job->input == JOB_TERMINAL)
+		(void)buf_addf(b, "winsize %lld %lld\n",
+		    (long long)job->terminal.rows,
+		    (long long)job->terminal.cols);
 }
 
 void

@@ -30,6 +30,8 @@ void value_create_line(struct buf *b, const struct sandbox *sb);
 
 /*** Of a job ***/
 void value_job_status(struct buf *b, const struct job *job);
+/* What can be written to its ctl to have it so. */
+void value_job_ctl(struct buf *b, const struct job *job);
 /* How long an ended one ran: seconds, three decimals. */
 void value_job_secs(char text[32], const struct job *job);
 

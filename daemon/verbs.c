@@ -14,6 +14,7 @@ static const struct line_file line_files[] = {
 	{ .name = "ctl", .root = true, .verbs = verbs_top },
 	{ .name = "pool", .root = true, .line = verbs_pool_line },
 	{ .name = "ctl", .verbs = verbs_box },
+	{ .name = "ctl", .job = true, .verbs = verbs_job },
 	{ .name = "env", .text = verbs_env_text },
 	{ .name = "ports", .verbs = verbs_ports },
 };
@@ -292,12 +293,12 @@ answer_first(void *arg, size_t done, int error)
 }
 
 static const struct line_file *
-file_of(const char *name, bool root)
+file_of(const char *name, bool root, bool job)
 {
 	size_t i;
 
 	for (i = 0; i < sizeof(line_files) / sizeof(line_files[0]); i++)
-		if (line_files[i].root == root &&
+		if (line_files[i].root == root && line_files[i].job == job &&
 		    strcmp(line_files[i].name, name) == 0)
 			return &line_files[i];
 	return NULL;
@@ -307,7 +308,8 @@ struct verbs *
 verbs_write(const struct verbs_req *q, verbs_done *fn, void *arg)
 {
 	struct first_run fr = { .fn = fn, .arg = arg };
-	const struct line_file *file = file_of(q->file, q->sb == NULL);
+	const struct line_file *file =
+	    file_of(q->file, q->sb == NULL, q->job != 0);
 	struct verbs *v;
 
 	if (file == NULL) {
@@ -321,6 +323,7 @@ verbs_write(const struct verbs_req *q, verbs_done *fn, void *arg)
 	v->file = file;
 	if (q->sb != NULL)
 		str_copy(v->id, q->sb->id, sizeof(v->id));
+	v->job = q->job;
 	v->shown = xstrdup(q->shown);
 	v->text = xmalloc(q->len + 1);
 	memcpy(v->text, q->text, q->len);

@@ -9,6 +9,8 @@
 
 #include "daemon/errlog.h"
 #include "daemon/front.h"
+#include "daemon/jobs.h"
+#include "lib/words.h"
 
 #define VERBS_LINE_MAX (64u << 10)
 
@@ -20,6 +22,7 @@ struct verbs_req {
 	const struct caller *caller;
 	const char *file;   /* "ctl", "env", "ports", "pool" */
 	struct sandbox *sb; /* NULL: the root's file of that name */
+	int job;	    /* 0: the sandbox's file, not a job's */
 	const char *shown;  /* what the file is called in /sbx/errors */
 	const char *text;
 	size_t len;
@@ -49,6 +52,9 @@ void create_words_done(struct create_words *cw);
 /* One key=value. An unknown key's sentence lists those there are. */
 int create_words_add(struct create_words *cw, const struct caller *c,
     const char *word, struct err *e);
+
+/* `pty ROWS COLS`, `winsize ROWS COLS`. */
+int job_size_words(const struct words *w, struct job_size *ret, struct err *e);
 
 /* A signal by name (KILL, SIGKILL) or number. */
 int verbs_signal(const char *s, int *ret, struct err *e);

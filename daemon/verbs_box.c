@@ -258,10 +258,9 @@ box_resume(struct verbs *v, struct sandbox *sb, const struct words *w)
 	return sandbox_pause(sb, false, &v->e);
 }
 
-static int
-box_kill(struct verbs *v, struct sandbox *sb, const struct words *w)
+int
+verbs_kill(struct verbs *v, struct job *job, const struct words *w)
 {
-	struct job *job = job_find(sb, 0);
 	int sig = SIGTERM;
 
 	if (w->n > 1 && verbs_signal(w->w[1], &sig, &v->e) < 0)
@@ -269,6 +268,12 @@ box_kill(struct verbs *v, struct sandbox *sb, const struct words *w)
 	if (job == NULL || job->state == JOB_ENDED)
 		return err_setx(&v->e, ESRCH, "kill: nothing runs");
 	return job_signal(job, sig, &v->e);
+}
+
+static int
+box_kill(struct verbs *v, struct sandbox *sb, const struct words *w)
+{
+	return verbs_kill(v, job_find(sb, 0), w);
 }
 
 static int

@@ -20,6 +20,7 @@ struct verbs {
 	struct caller caller;
 	const struct line_file *file;
 	char id[RT_ID_MAX]; /* of the sandbox; "" in the root */
+	int job;	    /* 0 outside jobs/ */
 	char *shown;
 	char *text;
 	size_t len;
@@ -52,13 +53,14 @@ struct verb {
 struct line_file {
 	const char *name;
 	bool root; /* of the root, not of a sandbox */
+	bool job;  /* of a job, not of its sandbox */
 	const struct verb *verbs;
 	int (*line)(
 	    struct verbs *v, struct sandbox *sb, const char *p, size_t n);
 	int (*text)(struct verbs *v, struct sandbox *sb);
 };
 
-extern const struct verb verbs_top[], verbs_box[], verbs_ports[];
+extern const struct verb verbs_top[], verbs_box[], verbs_job[], verbs_ports[];
 int verbs_pool_line(
     struct verbs *v, struct sandbox *sb, const char *p, size_t n);
 int verbs_env_text(struct verbs *v, struct sandbox *sb);
@@ -74,6 +76,9 @@ int verbs_wait(struct verbs *v, struct sandbox *sb, int64_t ms,
 /* Runs the line's first word by the table. */
 int verbs_run(struct verbs *v, const struct verb *table, struct sandbox *sb,
     const char *p, size_t n);
+
+/* `kill [SIGNAL]`; job may be NULL. */
+int verbs_kill(struct verbs *v, struct job *job, const struct words *w);
 
 /* Only who sees everything may. */
 int verbs_root_only(struct verbs *v, const char *what);

@@ -65,7 +65,9 @@ const struct file files[] = {
 	LOG("stdout", AT_JOB, 0444),
 	LOG("stderr", AT_JOB, 0444),
 	LOG("output", AT_JOB, 0444),
+	STREAM("stdin", AT_JOB, 0200, &stdin_ops),
 	STREAM("wait", AT_JOB, 0400, &wait_ops),
+	COMMAND("ctl", AT_JOB, 0600),
 
 	{ NULL, AT_FS, 0, KIND_TREE, AT_FS, NULL },
 };

@@ -90,7 +90,10 @@ struct file_ops {
 	void (*free)(struct handle *h);
 	/* The connection to the front (EIO) or the sandbox (ESTALE) is gone. */
 	void (*down)(struct handle *h, int error);
-	/* A notification `grew` or `ended`; true when it was this handle's. */
+	/* It is there again, and nothing was asked of it yet. */
+	void (*up)(struct handle *h);
+	/* A notification `grew`, `room` or `ended`; true when it was this
+	 * handle's. */
 	bool (*notice)(struct handle *h, bool ended, const json_t *params);
 };
 
@@ -98,6 +101,7 @@ extern const struct file_ops snapshot_ops; /* values and commands */
 extern const struct file_ops log_ops;
 extern const struct file_ops exec_ops;
 extern const struct file_ops wait_ops;
+extern const struct file_ops stdin_ops;
 extern const struct file_ops jobs_new_ops;
 extern const struct file_ops new_ops;
 

@@ -1,18 +1,21 @@
 /*
  * jobs/new: write a script, read the number of the job that it became. The
- * job is not tied to the open file.
+ * job is not tied to the open file, but that holds its stdin open until
+ * somebody else has opened it.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "sbxfs/input.h"
 #include "sbxfs/stream.h"
 
 #define SCRIPT_MAX (1u << 20)
 
 struct newjob {
 	struct stream st; /* first */
+	struct input in;  /* of the last job */
 	struct buf script;
 	bool too_big;
 	bool starting;
@@ -55,9 +58,12 @@ started(struct call *c, const struct reply *r)
 	j->error = -r->error;
 	j->pos = 0;
 	j->len = 0;
+	j->in.job = (int)json_integer_value(json_object_get(r->result, "job"));
 	if (r->error == 0)
-		j->len = (size_t)snprintf(j->line, sizeof(j->line), "%d\n",
-		    (int)json_integer_value(json_object_get(r->result, "job")));
+		j->len = (size_t)snprintf(
+		    j->line, sizeof(j->line), "%d\n", j->in.job);
+	else
+		j->in.no = 0;
 	stream_wake(&j->st);
 }
 
@@ -74,8 +80,13 @@ start(struct newjob *j)
 	memset(&j->script, 0, sizeof(j->script));
 	buf_limit(&j->script, SCRIPT_MAX);
 	j->starting = true;
+	if (client_fd(h->s->client) >= 0) {
+		input_close(h, &j->in);
+		j->in = (struct input){ .no = input_number(), .creator = true };
+	}
 	call_send_bin(call_for(h, started), "job.start",
-	    json_pack("{s:s,s:b}", "id", h->node->box->id, "session", 0),
+	    json_pack(
+		"{s:s,s:I}", "id", h->node->box->id, "h", (json_int_t)j->in.no),
 	    script.data, script.len);
 }
 
@@ -149,7 +160,16 @@ newjob_poll(fuse_req_t req, struct handle *h, unsigned events,
 static void
 newjob_close(struct handle *h)
 {
-	start((struct newjob *)h);
+	struct newjob *j = (struct newjob *)h;
+
+	start(j);
+	input_close(h, &j->in);
+}
+
+static void
+newjob_up(struct handle *h)
+{
+	input_up(h, &((struct newjob *)h)->in);
 }
 
 static void
@@ -175,5 +195,6 @@ const struct file_ops jobs_new_ops = {
 	.poll = newjob_poll,
 	.close = newjob_close,
 	.free = newjob_free,
+	.up = newjob_up,
 	.down = newjob_down,
 };

@@ -467,6 +467,7 @@ op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t n, off_t off,
 
 	if (!fs_has(node_of(req, ino))) {
 		h = handle_of(fi);
+		h->flags = fi->flags;
 		if (h->ops->write == NULL)
 			reply_err(req, EBADF);
 		else

@@ -159,6 +159,7 @@ static const struct {
 	{ "synced", on_synced },
 	{ "job.end", on_job_end },
 	{ "grew", on_grew },
+	{ "room", on_grew },
 	{ "ended", on_ended },
 };
 
@@ -206,9 +207,12 @@ front_up(void *arg)
 	rq.params = json_pack("{s:i,s:i,s:i,s:i}", "version", 1, "uid", 0,
 	    "gid", 0, "pid", (int)getpid());
 	client_call(s->client, &rq, said_hello, s);
-	TAILQ_FOREACH (h, &s->handles, link)
+	TAILQ_FOREACH (h, &s->handles, link) {
 		if (new_held(h) != NULL)
 			json_array_append_new(held, json_string(new_held(h)));
+		if (h->ops->up != NULL)
+			h->ops->up(h);
+	}
 	if (json_array_size(held) != 0)
 		client_notify(
 		    s->client, "hold", json_pack("{s:O}", "ids", held));

@@ -90,9 +90,11 @@ START_TEST(stdin_is_written_whole_and_ends)
 {
 	size_t n = 300000;
 	char *data = xmalloc(n), text[32];
-	struct job_args a = {
-		.script = "wc -c", .len = 5, .stdin_data = data, .stdin_len = n
-	};
+	struct job_args a = { .script = "wc -c",
+		.len = 5,
+		.input = JOB_BYTES,
+		.stdin_data = data,
+		.stdin_len = n };
 	struct job *job;
 	struct err e;
 
@@ -111,6 +113,7 @@ START_TEST(stdin_that_nobody_reads_does_no_harm)
 	char *data = xcalloc(1, n);
 	struct job_args a = { .script = "exec 0<&-; echo ok",
 		.len = 18,
+		.input = JOB_BYTES,
 		.stdin_data = data,
 		.stdin_len = n };
 	struct job *job;
