@@ -20,10 +20,11 @@ struct patch_body {
 #define AT(m) offsetof(struct patch_body, m)
 const struct api_field api_patch_fields[] = {
 	{ "name", API_STRING, AT(name), "its new name", false },
-	{ "memory", API_SIZE, AT(memory), "limit, such as 512m", false },
-	{ "cpu", API_NUMBER, AT(cpu), "limit in cores", false },
+	{ "memory", API_SIZE, AT(memory),
+	    "limit, such as 512m; 0 is none, for root", false },
+	{ "cpu", API_NUMBER, AT(cpu), "limit in cores; 0 is none", false },
 	{ "storage", API_SIZE, AT(storage), "cannot change", false },
-	{ "pids", API_INT, AT(pids), "limit of processes", false },
+	{ "pids", API_INT, AT(pids), "limit of processes; 0 is none", false },
 	{ "ttl", API_INT, AT(ttl), "seconds after its session, -1 for ever",
 	    false },
 	{ "idle", API_INT, AT(idle), "seconds to live unused, 0 for ever",
@@ -42,9 +43,6 @@ const struct api_field api_patch_fields[] = {
 static const char *
 patch_check(const struct patch_body *b)
 {
-	if (b->memory == 0 || b->pids == 0)
-		return b->memory == 0 ? "memory: must be more than 0"
-				      : "pids: must be more than 0";
 	if (b->ttl != UNSET && b->ttl < -1)
 		return "ttl: must be -1 or more";
 	if (b->idle != UNSET && b->idle < 0)
@@ -116,16 +114,17 @@ patch(struct http_req *r, struct sandbox *sb, const struct patch_body *b)
 	struct rt_limits l = { b->memory, -1, b->pids, b->storage };
 	const char *wrong = patch_check(b);
 	struct patch_op *op;
+	struct caller c;
 	struct err e;
 
 	if (wrong != NULL) {
 		http_error(r, 400, API_BAD_BODY ": %s", wrong);
 		return;
 	}
-	if (!api_limits(r, b->cpu, &l))
+	if (!api_limits(r, b->cpu, &l) || !api_caller(r, &c))
 		return;
 	if ((b->name != NULL && sandbox_name_check(b->name, &e) != 0) ||
-	    sandbox_set_limits(sb, &l, &e) != 0 ||
+	    sandbox_set_limits(sb, &c, &l, &e) != 0 ||
 	    (b->name != NULL && sandbox_rename(sb, b->name, &e) != 0) ||
 	    patch_labels(sb, b->labels, &e) != 0 ||
 	    patch_fields(sb, b, &e) != 0) {

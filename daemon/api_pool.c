@@ -216,8 +216,8 @@ api_pool_resize(struct http_req *r)
 		    "(pool.max_warm)",
 		    (long long)body.count,
 		    (long long)api_front(r)->cfg->pool_max_warm);
-	else if (poolrun_resize(api_front(r), http_var(r, 0), body.count, &e) !=
-	    0)
+	else if (poolrun_set(api_front(r), http_var(r, 0), body.count,
+		     &(struct pool_bounds){ -1, -1 }, &e) != 0)
 		http_error(r, 500, "pool resize failed: %s", e.text);
 	else
 		wait_for(r, true, body.count, INT64_MAX);

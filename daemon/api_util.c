@@ -353,14 +353,10 @@ api_limits(struct http_req *r, double cpu, struct rt_limits *l)
 {
 	const char *wrong = NULL;
 
-	if (!isnan(cpu) && (cpu < 0.001 || cpu > 1e6))
-		wrong = "cpu: must be at least 0.001";
-	else if (l->memory_bytes == 0)
-		wrong = "memory: must be positive";
-	else if (l->storage_bytes == 0)
-		wrong = "storage: must be positive";
-	else if (l->pids == 0 || l->pids < -1)
-		wrong = "pids: must be positive";
+	if (!isnan(cpu) && cpu != 0 && (cpu < 0.001 || cpu > 1e6))
+		wrong = "cpu: must be 0 or from 0.001 to 1000000";
+	else if (l->pids < -1)
+		wrong = "pids: must not be negative";
 	l->cpu_milli = isnan(cpu) ? -1 : (int64_t)lround(cpu * 1000);
 	if (wrong != NULL)
 		http_error(r, 400, API_BAD_BODY ": %s", wrong);

@@ -49,9 +49,9 @@ check_total(struct front *f, const struct rt_limits *l, struct err *e)
 	return 0;
 }
 
-static int
-choose_limits(const struct config *c, const struct profile *p,
-    const struct rt_limits *want, struct rt_limits *ret, struct err *e)
+static void
+choose_limits(const struct profile *p, const struct rt_limits *want,
+    struct rt_limits *ret)
 {
 	struct rt_limits l = p->limits;
 
@@ -63,18 +63,7 @@ choose_limits(const struct config *c, const struct profile *p,
 		l.pids = want->pids;
 	if (want->storage_bytes >= 0)
 		l.storage_bytes = want->storage_bytes;
-	if (want->memory_bytes >= 0 && c->max_memory_bytes > 0 &&
-	    (l.memory_bytes > c->max_memory_bytes || l.memory_bytes == 0))
-		return err_setx(e, EINVAL,
-		    "memory %lld: over the limit of %lld",
-		    (long long)l.memory_bytes, (long long)c->max_memory_bytes);
-	if (want->cpu_milli >= 0 && c->max_cpu_milli > 0 &&
-	    (l.cpu_milli > c->max_cpu_milli || l.cpu_milli == 0))
-		return err_setx(e, EINVAL, "cpu %.3g: over the limit of %.3g",
-		    (double)l.cpu_milli / 1000,
-		    (double)c->max_cpu_milli / 1000);
 	*ret = l;
-	return 0;
 }
 
 static int
@@ -123,8 +112,8 @@ struct plan {
 };
 
 static int
-resolve(struct front *f, const struct create_args *a, struct plan *ret,
-    struct err *e)
+resolve(struct front *f, const struct caller *c, const struct create_args *a,
+    struct plan *ret, struct err *e)
 {
 	const char *profile = a->profile != NULL ? a->profile : "default";
 
@@ -146,9 +135,9 @@ resolve(struct front *f, const struct create_args *a, struct plan *ret,
 	if (a->network != NULL && strcmp(a->network, "none") != 0)
 		return err_setx(e, EINVAL,
 		    "network %.32s: only none is there yet", a->network);
-	if (choose_limits(f->cfg, ret->profile, &a->limits, &ret->limits, e) <
-	    0)
+	if (limits_check(f->cfg, c, &a->limits, &ret->profile->limits, e) < 0)
 		return -1;
+	choose_limits(ret->profile, &a->limits, &ret->limits);
 	if (a->labels != NULL && check_labels(a->labels, e) < 0)
 		return -1;
 	if (a->env != NULL && sb_env_check(a->env, e) < 0)
@@ -230,7 +219,7 @@ sandbox_create(struct front *f, const struct caller *c,
 
 	if (f->stopping)
 		return err_setx(e, EBUSY, "the daemon is stopping");
-	if (resolve(f, a, &p, e) < 0)
+	if (resolve(f, c, a, &p, e) < 0)
 		return -1;
 	sb = take_ready(f, &p);
 	if (sb != NULL) {

@@ -262,8 +262,8 @@ sb_req(const struct sandbox *sb, enum broker_op op, struct broker_req *ret)
 	str_copy(ret->id, sb->id, sizeof(ret->id));
 }
 
-static bool
-settled(const struct sandbox *sb)
+bool
+sandbox_settled(const struct sandbox *sb)
 {
 	switch (sb->state) {
 	case SB_CREATING:
@@ -288,7 +288,7 @@ sandbox_wait(struct sandbox *sb, struct wait *w)
 	struct err e;
 
 	w->sb = NULL;
-	if (!settled(sb)) {
+	if (!sandbox_settled(sb)) {
 		w->sb = sb;
 		TAILQ_INSERT_TAIL(&sb->waits, w, link);
 		return;
@@ -315,10 +315,10 @@ sb_wake(struct sandbox *sb, const struct err *e)
 {
 	struct wait *w;
 
-	if (!settled(sb))
+	if (!sandbox_settled(sb))
 		return;
 	sb_ref(sb);
-	while (settled(sb) && (w = TAILQ_FIRST(&sb->waits)) != NULL) {
+	while (sandbox_settled(sb) && (w = TAILQ_FIRST(&sb->waits)) != NULL) {
 		TAILQ_REMOVE(&sb->waits, w, link);
 		w->sb = NULL;
 		w->done(w, sb, e);

@@ -167,6 +167,8 @@ struct wait {
 /* Calls done at once when sb is in a settled state (running, paused, stopped,
  * error, destroyed) and no limits are on their way to it. */
 void sandbox_wait(struct sandbox *sb, struct wait *w);
+/* Is there nothing to wait for? */
+bool sandbox_settled(const struct sandbox *sb);
 /* No done any more. NULL-safe for one that is not waiting. */
 void wait_cancel(struct wait *w);
 
@@ -203,8 +205,8 @@ int sandbox_pause(struct sandbox *sb, bool on, struct err *e);
 int sandbox_rename(struct sandbox *sb, const char *name, struct err *e);
 /* Each -1: unchanged. storage cannot change. Sent to a live one: sandbox_wait
  * tells when they hold, or why they could not be set (then the old ones do). */
-int sandbox_set_limits(
-    struct sandbox *sb, const struct rt_limits *l, struct err *e);
+int sandbox_set_limits(struct sandbox *sb, const struct caller *c,
+    const struct rt_limits *l, struct err *e);
 int sandbox_set_label(struct sandbox *sb, const char *key, const char *value,
     struct err *e); /* value NULL removes */
 /* value NULL unsets; key NULL clears all. Goes to the agent as well. */

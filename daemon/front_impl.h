@@ -26,6 +26,10 @@ void sb_announce(struct sandbox *sb);
 /* Wakes all who wait; e NULL is success. */
 void sb_wake(struct sandbox *sb, const struct err *e);
 
+/* settings.c: may who ask for these limits (-1: not asked for) where usual
+ * hold otherwise? 0 is no limit at all. One rule for all doors. */
+int limits_check(const struct config *c, const struct caller *who,
+    const struct rt_limits *want, const struct rt_limits *usual, struct err *e);
 /* settings.c: EINVAL for what is no variable's name, or no string; E2BIG. */
 int env_check(const char *key, const char *value, struct err *e);
 int env_check_all(const json_t *env, struct err *e);

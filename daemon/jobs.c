@@ -8,6 +8,7 @@
 #include "daemon/agentc.h"
 #include "daemon/jobs_impl.h"
 #include "daemon/spool.h"
+#include "daemon/tree.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -242,6 +243,7 @@ job_output(struct job *job, enum job_stream s, const void *p, size_t n)
 	if (pv->forgotten)
 		return;
 	spool_log_add(job_spool(job->sb), p, n);
+	tree_log(job->sb->f);
 	if (job->state == JOB_ENDED)
 		return;
 	kept_add(&pv->kept, s, p, n);

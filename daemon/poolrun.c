@@ -228,8 +228,8 @@ add_missing(struct pool *p)
 
 	TAILQ_FOREACH (pr, &p->f->cfg->profiles, link) {
 		if ((k = keeper_of(p, pr->name)) != NULL) {
-			k->plan.min = pr->pool_min;
-			k->plan.max = pr->pool_max;
+			pool_set(&k->plan, pr->pool_min, pr->pool_min,
+			    pr->pool_max, now_ms(p));
 			continue;
 		}
 		k = xcalloc(1, sizeof(*k));
@@ -318,7 +318,7 @@ poolrun_reload(struct front *f)
 	add_missing(f->pool);
 	TAILQ_FOREACH (k, &f->pool->keepers, link) {
 		if ((pr = config_profile(f->cfg, k->profile)) == NULL)
-			k->plan.min = k->plan.max = 0;
+			pool_set(&k->plan, 0, 0, 0, now_ms(f->pool));
 		end_changed(k, pr);
 	}
 	carry_out(f->pool);
@@ -336,20 +336,28 @@ poolrun_stop(struct front *f)
 }
 
 int
-poolrun_resize(
-    struct front *f, const char *profile, int64_t count, struct err *e)
+poolrun_set(struct front *f, const char *profile, int64_t want,
+    const struct pool_bounds *b, struct err *e)
 {
 	struct keeper *k = keeper_of(f->pool, profile);
+	int64_t most = f->cfg->pool_max_warm;
+	int64_t min = b->min >= 0 ? b->min : want;
+	int64_t max = b->max >= 0 ? b->max : -1;
 
 	if (k == NULL)
 		return err_setx(e, ENOENT, "no profile %.64s", profile);
-	if (count < 0 || count > f->cfg->pool_max_warm)
+	if (max < 0)
+		max = k->plan.max < want || want == 0 ? want : k->plan.max;
+	if (want < 0 || want > most || max > most)
 		return err_setx(e, EINVAL,
 		    "%lld: the pool keeps 0 to %lld (pool.max_warm)",
-		    (long long)count, (long long)f->cfg->pool_max_warm);
-	k->plan.min = count;
-	if (k->plan.max < count || count == 0)
-		k->plan.max = count;
+		    (long long)(want < 0 || want > most ? want : max),
+		    (long long)most);
+	if (min > want || want > max)
+		return err_setx(e, EINVAL,
+		    "%lld: is not between min=%lld and max=%lld",
+		    (long long)want, (long long)min, (long long)max);
+	pool_set(&k->plan, want, min, max, now_ms(k->pool));
 	carry_out(f->pool);
 	return 0;
 }

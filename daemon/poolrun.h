@@ -31,9 +31,14 @@ void poolrun_reload(struct front *f);
 /* Ends all ready ones; no refill any more. */
 void poolrun_stop(struct front *f);
 
-/* Keep count from now on (min, and max if it is lower). ENOENT. */
-int poolrun_resize(
-    struct front *f, const char *profile, int64_t count, struct err *e);
+/* Each -1: not given. */
+struct pool_bounds {
+	int64_t min, max;
+};
+/* Keep want from now on. Without min it is want, without max what it was, or
+ * want. ENOENT, EINVAL. */
+int poolrun_set(struct front *f, const char *profile, int64_t want,
+    const struct pool_bounds *b, struct err *e);
 /* Replaces all ready ones by new ones. ENOENT. */
 int poolrun_flush(struct front *f, const char *profile, struct err *e);
 void poolrun_each(struct front *f,

@@ -4,6 +4,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,24 +38,70 @@ sandbox_rename(struct sandbox *sb, const char *name, struct err *e)
 	return 0;
 }
 
-int
-sandbox_set_limits(struct sandbox *sb, const struct rt_limits *l, struct err *e)
+static const struct {
+	const char *name;
+	size_t at;	/* in struct rt_limits */
+	size_t max;	/* in struct config; 0: none */
+	int64_t divide; /* of how it is written */
+} limit_rows[] = {
+	{ "memory", offsetof(struct rt_limits, memory_bytes),
+	    offsetof(struct config, max_memory_bytes), 1 },
+	{ "cpu", offsetof(struct rt_limits, cpu_milli),
+	    offsetof(struct config, max_cpu_milli), 1000 },
+	{ "pids", offsetof(struct rt_limits, pids), 0, 1 },
+	{ "storage", offsetof(struct rt_limits, storage_bytes), 0, 1 },
+};
+
+static int64_t
+number_at(const void *p, size_t at)
 {
-	const struct config *c = sb->f->cfg;
+	int64_t n;
+
+	memcpy(&n, (const char *)p + at, sizeof(n));
+	return n;
+}
+
+int
+limits_check(const struct config *c, const struct caller *who,
+    const struct rt_limits *want, const struct rt_limits *usual, struct err *e)
+{
+	int64_t n, max, divide;
+	const char *name;
+	size_t i;
+
+	for (i = 0; i < sizeof(limit_rows) / sizeof(limit_rows[0]); i++) {
+		name = limit_rows[i].name;
+		divide = limit_rows[i].divide;
+		n = number_at(want, limit_rows[i].at);
+		if (n < 0 || n == number_at(usual, limit_rows[i].at))
+			continue;
+		if (n == 0 && !who->all)
+			return err_setx(e, EPERM,
+			    "%s 0 is no limit: only root may lift it", name);
+		max = limit_rows[i].max != 0 ? number_at(c, limit_rows[i].max)
+					     : 0;
+		if (max > 0 && (n > max || n == 0))
+			return err_setx(e, EINVAL,
+			    "%s %.12g: over the limit of %.12g%s", name,
+			    (double)n / (double)divide,
+			    (double)max / (double)divide,
+			    n == 0 ? " (0 is none at all)" : "");
+	}
+	return 0;
+}
+
+int
+sandbox_set_limits(struct sandbox *sb, const struct caller *c,
+    const struct rt_limits *l, struct err *e)
+{
 	struct rt_limits old = sb->limits;
 
 	if (l->storage_bytes >= 0 &&
 	    l->storage_bytes != sb->limits.storage_bytes)
 		return err_setx(
 		    e, EINVAL, "storage is fixed when a sandbox is made");
-	if (c->max_memory_bytes > 0 && l->memory_bytes > c->max_memory_bytes)
-		return err_setx(e, EINVAL,
-		    "memory %lld: over the limit of %lld",
-		    (long long)l->memory_bytes, (long long)c->max_memory_bytes);
-	if (c->max_cpu_milli > 0 && l->cpu_milli > c->max_cpu_milli)
-		return err_setx(e, EINVAL, "cpu %.3g: over the limit of %.3g",
-		    (double)l->cpu_milli / 1000,
-		    (double)c->max_cpu_milli / 1000);
+	if (limits_check(sb->f->cfg, c, l, &old, e) < 0)
+		return -1;
 	if (l->memory_bytes >= 0)
 		sb->limits.memory_bytes = l->memory_bytes;
 	if (l->cpu_milli >= 0)

@@ -225,7 +225,14 @@ void
 tree_event(struct front *f)
 {
 	if (f->tree != NULL)
-		f->tree->events_grew = true;
+		f->tree->grew[WATCH_EVENTS] = true;
+}
+
+void
+tree_log(struct front *f)
+{
+	if (f->tree != NULL)
+		f->tree->grew[WATCH_LOG] = true;
 }
 
 static void
@@ -233,7 +240,7 @@ errors_grew(void *arg)
 {
 	struct tree_server *t = arg;
 
-	t->errors_grew = true;
+	t->grew[WATCH_ERRORS] = true;
 }
 
 static json_t *
@@ -531,9 +538,8 @@ static void
 on_tick(uv_timer_t *tick)
 {
 	struct tree_server *t = tick->data;
-	bool watching = watch_tick(t), holding = held_tick(t);
 
-	if (!watching && !holding)
+	if (!held_tick(t))
 		(void)uv_timer_stop(tick);
 }
 

@@ -19,6 +19,8 @@ void tree_sandbox(struct front *f, const struct sandbox *sb);
 void tree_gone(struct front *f, const struct sandbox *sb);
 void tree_job_end(struct front *f, const struct job *job);
 void tree_event(struct front *f);
+/* The log of a sandbox grew. */
+void tree_log(struct front *f);
 void tree_profiles(struct front *f);
 
 #endif

@@ -229,8 +229,7 @@ show_command(struct treq *r, const struct create_params *p)
 }
 
 static int
-add_words(struct treq *r, const struct create_params *p,
-    struct create_words *cw, struct err *e)
+add_words(const struct create_params *p, struct create_words *cw, struct err *e)
 {
 	const json_t *word;
 	size_t i;
@@ -238,8 +237,7 @@ add_words(struct treq *r, const struct create_params *p,
 	json_array_foreach (p->args, i, word) {
 		if (!json_is_string(word))
 			return err_setx(e, EINVAL, "args: expected strings");
-		if (create_words_add(
-			cw, &r->caller, json_string_value(word), e) < 0)
+		if (create_words_add(cw, json_string_value(word), e) < 0)
 			return -1;
 	}
 	return 0;
@@ -257,7 +255,7 @@ create(struct treq *r, const struct create_params *p)
 	cw.args.name = p->name;
 	cw.args.held = p->hold;
 	cw.args.keep_failed = !p->wait;
-	ret = add_words(r, p, &cw, &e);
+	ret = add_words(p, &cw, &e);
 	if (ret == 0)
 		ret = sandbox_create(r->t->f, &r->caller, &cw.args, &sb, &e);
 	create_words_done(&cw);

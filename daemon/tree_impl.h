@@ -19,6 +19,16 @@
 /* A held sandbox whose client went is named again within this time. */
 #define TREE_HELD_MS 10000
 
+enum watch_kind {
+	WATCH_EVENTS,
+	WATCH_ERRORS,
+	WATCH_LOG, /* of a sandbox */
+	/* these say which job it is that grew */
+	WATCH_JOB,  /* one stream of it */
+	FOLLOW_JOB, /* both, and its end */
+};
+#define WATCH_FILES (WATCH_LOG + 1)
+
 struct treq;
 struct thandle;
 
@@ -71,7 +81,7 @@ struct tree_server {
 	int fd;
 	uv_poll_t poll;
 	uv_prepare_t prepare; /* sends what may wait until the loop does */
-	uv_timer_t tick;      /* held ones, logs that are watched */
+	uv_timer_t tick;      /* held ones */
 	unsigned handles;     /* of libuv, not closed yet */
 	struct tree_conn_list conns;
 	size_t nconns;
@@ -81,7 +91,7 @@ struct tree_server {
 	struct thandle_list watched;
 	struct tinput_list inputs; /* stdin of jobs, open in mounts */
 	int64_t next_handle;
-	bool events_grew, errors_grew;
+	bool grew[WATCH_FILES]; /* since the loop waited last */
 	int64_t changed_ms;  /* real time: any sandbox, for /sbx/ctl, status */
 	int64_t profiles_ms; /* real time: of the configuration */
 	uint64_t pool_hash;  /* of what pool said, and since when */
@@ -165,8 +175,6 @@ void conn_sync(struct tree_conn *c);
 /*** What is watched (tree_watch.c) ***/
 
 void watch_send(struct tree_server *t);
-/* Looks at what does not say that it grew; false: nothing is watched. */
-bool watch_tick(struct tree_server *t);
 void watch_conn_gone(struct tree_conn *c);
 
 /*** Stdin of jobs (tree_input.c) ***/

@@ -12,14 +12,6 @@
 #include "lib/fd.h"
 #include "lib/mem.h"
 
-enum watch_kind {
-	WATCH_EVENTS,
-	WATCH_ERRORS,
-	WATCH_LOG,  /* of a sandbox: looked at now and then */
-	WATCH_JOB,  /* one stream of a job */
-	FOLLOW_JOB, /* both, and its end */
-};
-
 struct thandle {
 	TAILQ_ENTRY(thandle) link; /* of the server */
 	struct tree_conn *conn;
@@ -235,8 +227,6 @@ start_watch(struct treq *r, size_t i, struct job *job)
 	if (job != NULL)
 		follow(h, job);
 	h->size = h->told = size_now(r->t, h);
-	if (h->kind == WATCH_LOG)
-		tree_tick_start(r->t);
 	treq_reply(r,
 	    json_pack("{s:I,s:I}", "h", (json_int_t)h->h, "size",
 		(json_int_t)h->size));
@@ -321,27 +311,12 @@ watch_send(struct tree_server *t)
 
 	for (h = TAILQ_FIRST(&t->watched); h != NULL; h = next) {
 		next = TAILQ_NEXT(h, link);
-		if ((h->kind == WATCH_EVENTS && t->events_grew) ||
-		    (h->kind == WATCH_ERRORS && t->errors_grew))
+		if (h->kind < WATCH_FILES && t->grew[h->kind])
 			h->size = size_now(t, h);
 		if (h->kind == FOLLOW_JOB && h->ended)
 			send_ended(h);
 		else
 			send_grew(h);
 	}
-	t->events_grew = t->errors_grew = false;
-}
-
-bool
-watch_tick(struct tree_server *t)
-{
-	struct thandle *h;
-	bool any = false;
-
-	TAILQ_FOREACH (h, &t->watched, link)
-		if (h->kind == WATCH_LOG) {
-			h->size = size_now(t, h);
-			any = true;
-		}
-	return any;
+	memset(t->grew, 0, sizeof(t->grew));
 }

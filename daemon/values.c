@@ -101,7 +101,7 @@ value_pool_line(
 	(void)buf_addf(b,
 	    " %" PRId64 " min=%" PRId64 " max=%" PRId64 " ready=%" PRId64
 	    " hits=%" PRIu64 " misses=%" PRIu64 "\n",
-	    pp->min, pp->min, pp->max, pp->ready, pp->hits, pp->misses);
+	    pp->want, pp->min, pp->max, pp->ready, pp->hits, pp->misses);
 }
 
 /*** Create lines ***/

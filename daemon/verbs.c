@@ -9,6 +9,8 @@
 
 /* A row of the store each, some 30 us. */
 #define LINES_A_TURN 64
+/* What a start may take where its profile is not there any more. */
+#define START_MS 10000
 
 static const struct line_file line_files[] = {
 	{ .name = "ctl", .root = true, .verbs = verbs_top },
@@ -120,6 +122,14 @@ verbs_wait(struct verbs *v, struct sandbox *sb, int64_t ms,
 	return LINE_WAITS;
 }
 
+int64_t
+verbs_start_ms(const struct sandbox *sb)
+{
+	const struct profile *p = config_profile(sb->f->cfg, sb->profile);
+
+	return p != NULL ? p->start_timeout_ms : START_MS;
+}
+
 /*** Lines ***/
 
 void
@@ -150,6 +160,13 @@ unknown_verb(struct verbs *v, const struct verb *table, const char *word)
 	    buf_str(&known));
 }
 
+/* The sandbox has come to rest: the line at pos once more. */
+static int
+run_again(struct verbs *v, struct sandbox *sb)
+{
+	return verbs_run(v, v->file->verbs, sb, v->text + v->pos, v->line_len);
+}
+
 int
 verbs_run(struct verbs *v, const struct verb *table, struct sandbox *sb,
     const char *p, size_t n)
@@ -171,6 +188,8 @@ verbs_run(struct verbs *v, const struct verb *table, struct sandbox *sb,
 	if (w.n - 1 < row->min || w.n - 1 > row->max)
 		return err_setx(&v->e, EINVAL, "usage: %s%s%s", row->name,
 		    *row->usage != '\0' ? " " : "", row->usage);
+	if (row->waits && sb != NULL && !sandbox_settled(sb))
+		return verbs_wait(v, sb, verbs_start_ms(sb), run_again);
 	return row->run(v, sb, &w);
 }
 

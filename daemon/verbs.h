@@ -50,8 +50,7 @@ struct create_words {
 void create_words_init(struct create_words *cw);
 void create_words_done(struct create_words *cw);
 /* One key=value. An unknown key's sentence lists those there are. */
-int create_words_add(struct create_words *cw, const struct caller *c,
-    const char *word, struct err *e);
+int create_words_add(struct create_words *cw, const char *word, struct err *e);
 
 /* `pty ROWS COLS`, `winsize ROWS COLS`. */
 int job_size_words(const struct words *w, struct job_size *ret, struct err *e);

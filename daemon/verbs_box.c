@@ -44,7 +44,7 @@ verbs_signal(const char *s, int *ret, struct err *e)
 static int
 set_limits(struct verbs *v, struct sandbox *sb, const struct rt_limits *l)
 {
-	if (sandbox_set_limits(sb, l, &v->e) < 0)
+	if (sandbox_set_limits(sb, &v->caller, l, &v->e) < 0)
 		return -1;
 	/* a state that is no good otherwise is not this line's failure */
 	return sb->applying != 0 ? verbs_wait(v, sb, APPLY_MS, NULL) : 0;
@@ -55,9 +55,7 @@ box_memory(struct verbs *v, struct sandbox *sb, const struct words *w)
 {
 	struct rt_limits l = { -1, -1, -1, -1 };
 
-	if (setting_size("memory", w->w[1], &l.memory_bytes, &v->e) < 0 ||
-	    setting_unlimited(&v->caller, "memory", l.memory_bytes,
-		sb->limits.memory_bytes, &v->e) < 0)
+	if (setting_size("memory", w->w[1], &l.memory_bytes, &v->e) < 0)
 		return -1;
 	return set_limits(v, sb, &l);
 }
@@ -67,9 +65,7 @@ box_cpu(struct verbs *v, struct sandbox *sb, const struct words *w)
 {
 	struct rt_limits l = { -1, -1, -1, -1 };
 
-	if (setting_cpu(w->w[1], &l.cpu_milli, &v->e) < 0 ||
-	    setting_unlimited(&v->caller, "cpu", l.cpu_milli,
-		sb->limits.cpu_milli, &v->e) < 0)
+	if (setting_cpu(w->w[1], &l.cpu_milli, &v->e) < 0)
 		return -1;
 	return set_limits(v, sb, &l);
 }
@@ -79,9 +75,7 @@ box_pids(struct verbs *v, struct sandbox *sb, const struct words *w)
 {
 	struct rt_limits l = { -1, -1, -1, -1 };
 
-	if (setting_pids(w->w[1], &l.pids, &v->e) < 0 ||
-	    setting_unlimited(
-		&v->caller, "pids", l.pids, sb->limits.pids, &v->e) < 0)
+	if (setting_pids(w->w[1], &l.pids, &v->e) < 0)
 		return -1;
 	return set_limits(v, sb, &l);
 }
@@ -193,20 +187,12 @@ box_protect(struct verbs *v, struct sandbox *sb, const struct words *w)
 
 /*** Transitions ***/
 
-static int64_t
-start_ms(const struct sandbox *sb)
-{
-	const struct profile *p = config_profile(sb->f->cfg, sb->profile);
-
-	return p != NULL ? p->start_timeout_ms : 10000;
-}
-
 static int
 start(struct verbs *v, struct sandbox *sb)
 {
 	if (sandbox_start(sb, &v->e) < 0)
 		return -1;
-	return verbs_wait(v, sb, start_ms(sb), NULL);
+	return verbs_wait(v, sb, verbs_start_ms(sb), NULL);
 }
 
 static int
@@ -292,24 +278,24 @@ box_save(struct verbs *v, struct sandbox *sb, const struct words *w)
 }
 
 const struct verb verbs_box[] = {
-	{ "memory", box_memory, 1, 1, "BYTES" },
-	{ "cpu", box_cpu, 1, 1, "CORES" },
-	{ "pids", box_pids, 1, 1, "N" },
-	{ "timeout", box_timeout, 1, 1, "SECONDS" },
-	{ "ttl", box_ttl, 1, 1, "SECONDS|none" },
-	{ "idle", box_idle, 1, 1, "SECONDS" },
-	{ "network", box_network, 1, 1, "none" },
-	{ "label", box_label, 1, 1, "KEY=VALUE" },
-	{ "start", box_start, 0, 0, "" },
-	{ "stop", box_stop, 0, 1, "[SECONDS]" },
-	{ "restart", box_restart, 0, 1, "[SECONDS]" },
-	{ "pause", box_pause, 0, 0, "" },
-	{ "resume", box_resume, 0, 0, "" },
-	{ "kill", box_kill, 0, 1, "[SIGNAL]" },
-	{ "destroy", box_destroy, 0, 0, "" },
-	{ "save", box_save, 1, 1, "TEMPLATE" },
-	{ "keep", box_keep, 0, 0, "" },
-	{ "protect", box_protect, 1, 1, "on|off" },
+	{ "memory", box_memory, 1, 1, "BYTES", true },
+	{ "cpu", box_cpu, 1, 1, "CORES", true },
+	{ "pids", box_pids, 1, 1, "N", true },
+	{ "timeout", box_timeout, 1, 1, "SECONDS", false },
+	{ "ttl", box_ttl, 1, 1, "SECONDS|none", false },
+	{ "idle", box_idle, 1, 1, "SECONDS", false },
+	{ "network", box_network, 1, 1, "none", false },
+	{ "label", box_label, 1, 1, "KEY=VALUE", false },
+	{ "start", box_start, 0, 0, "", true },
+	{ "stop", box_stop, 0, 1, "[SECONDS]", true },
+	{ "restart", box_restart, 0, 1, "[SECONDS]", true },
+	{ "pause", box_pause, 0, 0, "", true },
+	{ "resume", box_resume, 0, 0, "", true },
+	{ "kill", box_kill, 0, 1, "[SIGNAL]", true },
+	{ "destroy", box_destroy, 0, 0, "", false },
+	{ "save", box_save, 1, 1, "TEMPLATE", false },
+	{ "keep", box_keep, 0, 0, "", false },
+	{ "protect", box_protect, 1, 1, "on|off", false },
 	{ 0 },
 };
 
@@ -419,7 +405,7 @@ ports_later(struct verbs *v, struct sandbox *sb, const struct words *w)
 }
 
 const struct verb verbs_ports[] = {
-	{ "expose", ports_later, 1, 3, "PORT [as [ADDR:]PORT]" },
-	{ "close", ports_later, 1, 1, "PORT" },
+	{ "expose", ports_later, 1, 3, "PORT [as [ADDR:]PORT]", true },
+	{ "close", ports_later, 1, 1, "PORT", false },
 	{ 0 },
 };

@@ -46,6 +46,7 @@ struct verb {
 	int (*run)(struct verbs *v, struct sandbox *sb, const struct words *w);
 	size_t min, max;   /* words after it */
 	const char *usage; /* of them */
+	bool waits;	   /* until a sandbox has come to rest */
 };
 
 /* One of these: a table of first words, a function for each line, one for the
@@ -73,6 +74,8 @@ void verbs_pass_line(struct verbs *v);
 /* Waits until sb is settled, at most ms; then (may be NULL) goes on. */
 int verbs_wait(struct verbs *v, struct sandbox *sb, int64_t ms,
     int (*then)(struct verbs *v, struct sandbox *sb));
+/* How long a start of it may take. */
+int64_t verbs_start_ms(const struct sandbox *sb);
 /* Runs the line's first word by the table. */
 int verbs_run(struct verbs *v, const struct verb *table, struct sandbox *sb,
     const char *p, size_t n);
@@ -90,8 +93,5 @@ int setting_pids(const char *s, int64_t *ret, struct err *e);
 int setting_seconds(
     const char *key, const char *s, int64_t *ret, struct err *e);
 int setting_ttl(const char *s, int64_t *ret, struct err *e);
-/* 0 is no limit at all: for root, or where it was so before (old). */
-int setting_unlimited(const struct caller *c, const char *key, int64_t n,
-    int64_t old, struct err *e);
 
 #endif

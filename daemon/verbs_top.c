@@ -74,15 +74,6 @@ setting_ttl(const char *s, int64_t *ret, struct err *e)
 	return err_setx(e, EINVAL, "ttl %.64s: expected seconds, or none", s);
 }
 
-int
-setting_unlimited(const struct caller *c, const char *key, int64_t n,
-    int64_t old, struct err *e)
-{
-	if (n != 0 || old == 0 || c->all)
-		return 0;
-	return err_setx(e, EPERM, "%s 0: only root may lift the limit", key);
-}
-
 /*** create ***/
 
 static int
@@ -223,23 +214,8 @@ unknown_key(const char *word, struct err *e)
 	    (int)strcspn(word, "="), word, buf_str(&known));
 }
 
-/* 0 in a limit is none at all: for root, or where the profile has none. */
-static int
-check_unlimited(
-    const struct create_words *cw, const struct caller *c, struct err *e)
-{
-	const struct rt_limits *l = &cw->args.limits;
-
-	if (setting_unlimited(c, "memory", l->memory_bytes, 1, e) < 0 ||
-	    setting_unlimited(c, "cpu", l->cpu_milli, 1, e) < 0 ||
-	    setting_unlimited(c, "pids", l->pids, 1, e) < 0)
-		return -1;
-	return setting_unlimited(c, "storage", l->storage_bytes, 1, e);
-}
-
 int
-create_words_add(struct create_words *cw, const struct caller *c,
-    const char *word, struct err *e)
+create_words_add(struct create_words *cw, const char *word, struct err *e)
 {
 	const char *value;
 	size_t i;
@@ -252,9 +228,7 @@ create_words_add(struct create_words *cw, const struct caller *c,
 		value = words_value(word, create_keys[i].key);
 		if (value == NULL)
 			continue;
-		if (create_keys[i].set(cw, value, e) < 0)
-			return -1;
-		return check_unlimited(cw, c, e);
+		return create_keys[i].set(cw, value, e);
 	}
 	if (strchr(word, '=') == NULL)
 		return err_setx(e, EINVAL,
@@ -265,14 +239,12 @@ create_words_add(struct create_words *cw, const struct caller *c,
 static int
 create(struct verbs *v, const struct create_words *cw)
 {
-	const struct profile *p;
 	struct sandbox *sb;
 
 	if (sandbox_create(v->f, &v->caller, &cw->args, &sb, &v->e) < 0)
 		return -1;
-	p = config_profile(v->f->cfg, sb->profile);
 	str_copy(v->made, sb->id, sizeof(v->made));
-	return verbs_wait(v, sb, p != NULL ? p->start_timeout_ms : 10000, NULL);
+	return verbs_wait(v, sb, verbs_start_ms(sb), NULL);
 }
 
 static int
@@ -287,7 +259,7 @@ top_create(struct verbs *v, struct sandbox *sb, const struct words *w)
 	if (w->n > 1 && strchr(w->w[1], '=') == NULL)
 		cw.args.name = w->w[i++];
 	for (; i < w->n && r == 0; i++)
-		r = create_words_add(&cw, &v->caller, w->w[i], &v->e);
+		r = create_words_add(&cw, w->w[i], &v->e);
 	if (r == 0)
 		r = create(v, &cw);
 	create_words_done(&cw);
@@ -348,73 +320,48 @@ top_reload(struct verbs *v, struct sandbox *sb, const struct words *w)
 }
 
 const struct verb verbs_top[] = {
-	{ "create", top_create, 0, WORDS_MAX, "[NAME] [key=value...]" },
-	{ "destroy", top_destroy, 1, WORDS_MAX, "NAME..." },
-	{ "flush", top_flush, 1, 1, "PROFILE" },
-	{ "reload", top_reload, 0, 0, "" },
+	{ "create", top_create, 0, WORDS_MAX, "[NAME] [key=value...]", false },
+	{ "destroy", top_destroy, 1, WORDS_MAX, "NAME...", false },
+	{ "flush", top_flush, 1, 1, "PROFILE", false },
+	{ "reload", top_reload, 0, 0, "", false },
 	{ 0 },
 };
 
 /*** pool ***/
 
-struct pool_now {
-	const char *profile;
-	bool found;
-	int64_t max;
-};
+/* What reading shows beside the number, and is not to be set. */
+static const char *const pool_counts[] = { "ready", "hits", "misses" };
 
-static void
-find_pool(void *arg, const struct profile *p, const struct pool_profile *pp)
-{
-	struct pool_now *now = arg;
-
-	if (strcmp(p->name, now->profile) != 0)
-		return;
-	now->found = true;
-	now->max = pp->max;
-}
-
-/* What reading shows beside the number is taken back where it agrees. */
 static int
-pool_arg(struct verbs *v, const char *word, int64_t want, int64_t max)
+pool_arg(const char *word, struct pool_bounds *b, struct err *e)
 {
-	static const char *const ignored[] = { "ready", "hits", "misses" };
 	const char *s;
-	int64_t n;
+	int64_t *to;
 	size_t i;
 
-	for (i = 0; i < 3; i++)
-		if (words_value(word, ignored[i]) != NULL)
+	for (i = 0; i < sizeof(pool_counts) / sizeof(pool_counts[0]); i++)
+		if (words_value(word, pool_counts[i]) != NULL)
 			return 0;
-	if ((s = words_value(word, "min")) == NULL &&
-	    (s = words_value(word, "max")) == NULL)
-		return err_setx(&v->e, EINVAL,
+	if ((s = words_value(word, "min")) != NULL)
+		to = &b->min;
+	else if ((s = words_value(word, "max")) != NULL)
+		to = &b->max;
+	else
+		return err_setx(e, EINVAL,
 		    "unknown key %.*s: known are min max ready hits misses",
 		    (int)strcspn(word, "="), word);
-	if (int_parse(s, 0, INT32_MAX, &n) < 0)
-		return err_setx(
-		    &v->e, EINVAL, "%.64s: expected a number", word);
-	if (*word == 'm' && word[1] == 'i' && n != want)
-		return err_setx(&v->e, EINVAL,
-		    "%.64s: is not the %lld before it", word, (long long)want);
-	if (*word == 'm' && word[1] == 'a' && n != max)
-		return err_setx(&v->e, EINVAL,
-		    "%.64s: the maximum is %lld: pool_max of the profile in "
-		    "the configuration",
-		    word, (long long)max);
+	if (int_parse(s, 0, INT32_MAX, to) < 0)
+		return err_setx(e, EINVAL, "%.64s: expected a number", word);
 	return 0;
 }
 
 static int
 pool_words(struct verbs *v, const struct words *w)
 {
-	struct pool_now now = { .profile = w->w[0] };
+	struct pool_bounds b = { -1, -1 };
 	int64_t want;
 	size_t i;
 
-	poolrun_each(v->f, find_pool, &now);
-	if (!now.found)
-		return err_setx(&v->e, ENOENT, "no profile %.64s", w->w[0]);
 	if (w->n < 2)
 		return err_setx(
 		    &v->e, EINVAL, "usage: PROFILE WANT [min=N] [max=N]");
@@ -422,9 +369,9 @@ pool_words(struct verbs *v, const struct words *w)
 		return err_setx(&v->e, EINVAL,
 		    "%.64s: expected how many to keep ready", w->w[1]);
 	for (i = 2; i < w->n; i++)
-		if (pool_arg(v, w->w[i], want, now.max) < 0)
+		if (pool_arg(w->w[i], &b, &v->e) < 0)
 			return -1;
-	return poolrun_resize(v->f, w->w[0], want, &v->e);
+	return poolrun_set(v->f, w->w[0], want, &b, &v->e);
 }
 
 int

@@ -14,7 +14,17 @@
 void
 pool_init(struct pool_profile *p, int64_t min, int64_t max)
 {
-	*p = (struct pool_profile){ .min = min, .max = max };
+	*p = (struct pool_profile){ .min = min, .max = max, .want = min };
+}
+
+void
+pool_set(struct pool_profile *p, int64_t want, int64_t min, int64_t max,
+    int64_t now_ms)
+{
+	p->want = want;
+	p->min = min;
+	p->max = max;
+	p->used_ms = now_ms;
 }
 
 /* Claims a second, as they look now. */
@@ -30,7 +40,7 @@ bool
 pool_claim(struct pool_profile *p, int64_t now_ms)
 {
 	p->rate = rate_at(p, now_ms) + 1000 / MEMORY_MS;
-	p->rate_at_ms = now_ms;
+	p->rate_at_ms = p->used_ms = now_ms;
 	if (p->ready <= 0) {
 		p->misses++;
 		return false;
@@ -84,16 +94,17 @@ pool_lost(struct pool_profile *p)
 
 /*
  * While one start takes its time, this many claims come on average, and
- * seldom more than two standard deviations above that; min is for the burst
- * that no rate foretells.
+ * seldom more than two standard deviations above that; what is kept besides
+ * is for the burst that no rate foretells.
  */
 static int64_t
-want_at(const struct pool_profile *p, double rate)
+want_at(const struct pool_profile *p, double rate, int64_t now_ms)
 {
+	int64_t least = now_ms - p->used_ms < POOL_IDLE_MS ? p->want : p->min;
 	double start_ms = p->refills > 0 ? p->start_ms : START_MS;
 	double claims = rate * start_ms / 1000;
 	double more = round(claims + 2 * sqrt(claims));
-	double want = (double)p->min + more;
+	double want = (double)least + more;
 
 	return want < (double)p->max ? (int64_t)want : p->max;
 }
@@ -101,7 +112,7 @@ want_at(const struct pool_profile *p, double rate)
 int64_t
 pool_want(const struct pool_profile *p, int64_t now_ms)
 {
-	return want_at(p, rate_at(p, now_ms));
+	return want_at(p, rate_at(p, now_ms), now_ms);
 }
 
 int64_t
@@ -109,8 +120,8 @@ pool_plan(const struct pool_profile *p, int64_t now_ms, int64_t room)
 {
 	double rate = rate_at(p, now_ms);
 	int64_t have = p->ready + p->starting;
-	int64_t missing = want_at(p, rate) - have;
-	int64_t excess = have - want_at(p, rate * SHRINK_FACTOR);
+	int64_t missing = want_at(p, rate, now_ms) - have;
+	int64_t excess = have - want_at(p, rate * SHRINK_FACTOR, now_ms);
 
 	if (missing > 0 && now_ms >= p->backoff_until_ms)
 		return missing < room ? missing : room > 0 ? room : 0;

@@ -2,9 +2,19 @@
 
 #include <search.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/mem.h"
 #include "sbxfs/trees.h"
+
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
 
 static int
 cmp_name(const void *a, const void *b)
@@ -84,6 +94,16 @@ boxes_begin(struct boxes *bs)
 	bs->round++;
 }
 
+/* b, or NULL when it is a husk that nobody removes any more. */
+static struct box *
+unless_old(struct boxes *bs, struct box *b)
+{
+	if (b == NULL || b->life != BOX_HUSK || now_ms() - b->husk_ms < HUSK_MS)
+		return b;
+	drop(bs, b);
+	return NULL;
+}
+
 static void
 end_box(struct boxes *bs, struct box *b)
 {
@@ -92,7 +112,15 @@ end_box(struct boxes *bs, struct box *b)
 		return;
 	}
 	b->life = BOX_HUSK;
+	b->husk_ms = now_ms();
 	trees_drop(b);
+}
+
+void
+box_remove_row(struct box *b, const struct file *f)
+{
+	b->removed |= 1ull << file_index(f);
+	b->husk_ms = now_ms();
 }
 
 void
@@ -110,8 +138,12 @@ boxes_synced(struct boxes *bs)
 static struct box *
 new_box(struct boxes *bs, const char *id)
 {
-	struct box *b = xcalloc(1, sizeof(*b));
+	struct box *b = xcalloc(1, sizeof(*b)), *old, *next;
 
+	for (old = TAILQ_FIRST(&bs->all); old != NULL; old = next) {
+		next = TAILQ_NEXT(old, link);
+		(void)unless_old(bs, old);
+	}
 	b->refs = 1;
 	(void)str_copy(b->id, id, sizeof(b->id));
 	LIST_INIT(&b->writers);
@@ -182,7 +214,7 @@ boxes_by_name(struct boxes *bs, const char *name)
 
 	if (*name == '\0' || !str_copy(key.name, name, sizeof(key.name)))
 		return NULL;
-	return find(&bs->by_name, &key, cmp_name);
+	return unless_old(bs, find(&bs->by_name, &key, cmp_name));
 }
 
 struct box *
@@ -192,7 +224,7 @@ boxes_by_id(struct boxes *bs, const char *id)
 
 	if (!str_copy(key.id, id, sizeof(key.id)))
 		return NULL;
-	return find(&bs->by_id, &key, cmp_id);
+	return unless_old(bs, find(&bs->by_id, &key, cmp_id));
 }
 
 void

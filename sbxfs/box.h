@@ -3,7 +3,8 @@
  *
  * A box is live while the front has it. Afterwards it is dead, or a husk when
  * it was destroyed by unlinking its ctl: a name that shows what rm has still
- * to remove, until its rmdir or a new sandbox of that name.
+ * to remove, until its rmdir, a new sandbox of that name, or HUSK_MS after the
+ * last removal: mkdir cannot be told from a look at it, and finds it there.
  */
 #ifndef SBXFS_BOX_H
 #define SBXFS_BOX_H
@@ -18,6 +19,7 @@
 
 #define BOX_ID_MAX 64
 #define BOX_NAME_MAX 64
+#define HUSK_MS 3000
 
 enum box_life {
 	BOX_LIVE,
@@ -47,6 +49,7 @@ struct box {
 	enum box_life life;
 	bool leaves_husk; /* becomes one when it is gone */
 	uint64_t removed; /* a husk's rows that were removed, by file_index */
+	int64_t husk_ms;  /* when the last was: monotonic */
 	struct conv_list writers; /* exec, open for writing (exec.c) */
 	struct node_list opened;  /* nodes in fs/ with open files */
 	struct trees *trees;	  /* NULL: to be asked for (trees.c) */
@@ -80,6 +83,8 @@ void boxes_gone(struct boxes *bs, const char *id);
 /* A live one or a husk of that name, or of that id; or NULL. */
 struct box *boxes_by_name(struct boxes *bs, const char *name);
 struct box *boxes_by_id(struct boxes *bs, const char *id);
+/* A husk's row is removed. */
+void box_remove_row(struct box *b, const struct file *f);
 /* Forgets a husk. */
 void boxes_drop_husk(struct boxes *bs, struct box *b);
 

@@ -116,7 +116,7 @@ remove_from_husk(fuse_req_t req, struct node *parent, const char *name)
 		reply_err(req, ENOENT);
 		return;
 	}
-	parent->box->removed |= 1ull << file_index(f);
+	box_remove_row(parent->box, f);
 	reply_err(req, 0);
 }
 

@@ -76,6 +76,12 @@ has "a husk is looked up" "$(cd h && echo *)" "status"
 check "a new one instead" sh -c 'echo create h >ctl'
 has "it lives" "$(cat h/status)" $'state running\n'
 check "all of them" rm -rf a h
+# A mkdir finds what an rm left until nobody removes of it any more.
+mkdir h && rm -f h/ctl
+eq "mkdir at once" "$(errno 'os.mkdir("h")')" EEXIST
+wait_for 8 mkdir h 2>/dev/null
+has "it lives" "$(cat h/status)" $'\nprofile default\n'
+rm -r h || fail "rm"
 eq "nothing is left" "$(echo *)" "ctl errors events new pool profiles status"
 
 # Whose it is.

@@ -74,4 +74,27 @@ three() {
 wait_for 20 three
 echo 'flush default' >"$M/ctl" || fail "flush"
 wait_for 20 three
+
+# What is wanted, and its bounds; what it shows is what it takes.
+pool() {
+	sed 's/ ready=.*//' "$M/pool"
+}
+echo 'default 1 max=4' >"$M/pool" || fail "max"
+eq "with a maximum" "$(pool)" 'default 1 min=1 max=4'
+echo 'default 2 min=0 max=3' >"$M/pool" || fail "min"
+eq "with both" "$(pool)" 'default 2 min=0 max=3'
+check "as it is shown" cp "$M/pool" "$W/pool"
+echo 'default 0' >"$M/pool" || fail "none"
+eq "none" "$(pool)" 'default 0 min=0 max=0'
+check "back" cp "$W/pool" "$M/pool"
+eq "as it was" "$(pool)" 'default 2 min=0 max=3'
+refused "$M/pool" 'default 5 max=4' 'Invalid argument' \
+    '5: is not between min=5 and max=4'
+refused "$M/pool" 'default 1 min=2' 'Invalid argument' \
+    '1: is not between min=2 and max=3'
+refused "$M/pool" 'default 99999' 'Invalid argument' 'pool.max_warm'
+refused "$M/pool" 'default 1 min=x' 'Invalid argument' 'expected a number'
+eq "as it was, still" "$(pool)" 'default 2 min=0 max=3'
+http PUT /pools/default '{"count":1}' >/dev/null
+eq "by HTTP" "$(pool)" 'default 1 min=1 max=3'
 exit 0

@@ -100,7 +100,7 @@ START_TEST(create_lines_restore_what_they_say)
 	ck_assert_str_eq(w.w[1], "web");
 	create_words_init(&cw);
 	for (i = 2; i < w.n; i++)
-		ck_assert_int_eq(create_words_add(&cw, &root, w.w[i], &e), 0);
+		ck_assert_int_eq(create_words_add(&cw, w.w[i], &e), 0);
 	ck_assert_int_eq(cw.args.limits.memory_bytes, 64 << 20);
 	ck_assert_int_eq(cw.args.limits.cpu_milli, 250);
 	ck_assert_int_eq(cw.args.limits.pids, -1);
@@ -187,11 +187,13 @@ END_TEST
 START_TEST(pool_and_profiles)
 {
 	const struct profile *p = config_profile(fix.f.cfg, "default");
-	struct pool_profile pp = { .min = 2, .max = 60, .ready = 1, .hits = 5 };
+	struct pool_profile pp = {
+		.min = 2, .want = 3, .max = 60, .ready = 1, .hits = 5
+	};
 	struct buf b = BUF_INIT;
 
 	value_pool_line(&b, p, &pp);
-	check_text(&b, "default 2 min=2 max=60 ready=1 hits=5 misses=0\n");
+	check_text(&b, "default 3 min=2 max=60 ready=1 hits=5 misses=0\n");
 	value_profile(&b, p);
 	ck_assert_int_eq(
 	    strncmp(b.data,

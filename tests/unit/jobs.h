@@ -27,6 +27,7 @@
 #include "daemon/brokerc.h"
 #include "daemon/jobs_impl.h"
 #include "daemon/spool.h"
+#include "daemon/tree.h"
 #include "lib/buf.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
@@ -45,6 +46,12 @@ now_real_ms(void)
 
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+void
+tree_log(struct front *f)
+{
+	(void)f;
 }
 
 void

@@ -224,7 +224,7 @@ END_TEST
 START_TEST(a_lowered_maximum_ends_what_is_above_it)
 {
 	drive(1000, 0);
-	w.p.min = w.p.max = 0;
+	pool_set(&w.p, 0, 0, 0, w.now_ms);
 	ck_assert_int_eq(pool_plan(&w.p, w.now_ms, 60), -2);
 }
 END_TEST
@@ -232,9 +232,25 @@ END_TEST
 START_TEST(a_raised_minimum_is_filled)
 {
 	drive(1000, 0);
-	w.p.min = 7;
+	pool_set(&w.p, 7, 7, 10, w.now_ms);
 	drive(1000, 0);
 	ck_assert_int_eq(w.p.ready, 7);
+}
+END_TEST
+
+START_TEST(what_is_wanted_goes_down_to_the_minimum_when_nobody_claims)
+{
+	pool_set(&w.p, 6, 1, 10, w.now_ms);
+	drive(POOL_IDLE_MS / 2, 0);
+	ck_assert_int_eq(w.p.ready, 6);
+	ck_assert(pool_claim(&w.p, w.now_ms));
+	drive(POOL_IDLE_MS - 1000, 0);
+	ck_assert_int_eq(w.p.ready, 6);
+	drive(2000, 0);
+	ck_assert_int_eq(w.p.ready, 1);
+	(void)pool_claim(&w.p, w.now_ms);
+	drive(1000, 0);
+	ck_assert_int_eq(w.p.ready, 6);
 }
 END_TEST
 
@@ -313,7 +329,7 @@ START_TEST(a_failing_profile_still_ends_what_is_too_much)
 {
 	drive(1000, 0);
 	pool_start_failed(&w.p, w.now_ms);
-	w.p.min = w.p.max = 1;
+	pool_set(&w.p, 1, 1, 1, w.now_ms);
 	ck_assert_int_eq(pool_plan(&w.p, w.now_ms, 60), -1);
 }
 END_TEST
@@ -358,6 +374,8 @@ main(void)
 	tcase_add_test(t, what_is_starting_is_not_ended);
 	tcase_add_test(t, a_lowered_maximum_ends_what_is_above_it);
 	tcase_add_test(t, a_raised_minimum_is_filled);
+	tcase_add_test(
+	    t, what_is_wanted_goes_down_to_the_minimum_when_nobody_claims);
 	tcase_add_test(t, no_more_is_started_than_there_is_room_for);
 	tcase_add_test(t, a_dead_one_is_replaced);
 	tcase_add_test(t, a_failed_start_is_tried_again_after_100_ms);

@@ -1,0 +1,104 @@
+#!/bin/bash
+# ctl while a sandbox is being made: a line waits until it is up, is
+# interrupted at once, gives up in time, and hears of a failure; what needs
+# no running sandbox does not wait.
+# shellcheck source=tests/t/lib.sh
+. "${TOP:?}/tests/t/lib.sh"
+need_root
+POOL_MIN=0
+start_sbxd 'server.workers = 1' '[pool.base.default]' 'start_timeout = "4s"'
+start_sbxfs
+cd "$M" || exit 1
+# None is kept ready, however many are asked for.
+echo 'default 0' >pool || fail "pool"
+mkdir warm_up && rmdir warm_up || fail "a first one"
+
+# The broker's only worker stands still: what is made now stays in creating.
+worker=$(role 'sbxd: worker')
+[ -n "$worker" ] || fail "no worker"
+hold() {
+	kill -STOP "$worker"
+}
+go() {
+	kill -CONT "$worker"
+}
+# Whatever happens: the daemon could not end.
+trap 'rc=$?; go; (exit $rc); stop_all' EXIT
+hold
+mkdir a || fail "mkdir"
+has "its state" "$(cat a/status)" $'state creating\n'
+
+# At once.
+check "a label" timeout 2 sh -c 'echo "label k=v" >a/ctl'
+check "protect" timeout 2 sh -c 'printf "protect on\nprotect off\n" >a/ctl'
+check "timeout, ttl, idle" timeout 2 sh -c \
+    'printf "timeout 9\nttl none\nidle 0\n" >a/ctl'
+check "env" timeout 2 sh -c 'echo A=1 >a/env'
+check "its stats" timeout 2 cat a/stats >/dev/null
+check "its ports" timeout 2 cat a/ports
+
+# Interrupted: at once, and nothing was done.
+python3 - <<'P' || fail "an interrupted line"
+import os, signal, sys, time
+class Alarm(Exception):
+    pass
+def alarm(*_):
+    raise Alarm
+signal.signal(signal.SIGALRM, alarm)
+for line in b'pause', b'stop 0', b'memory 100M', b'kill', b'restart', b'start':
+    f = os.open('a/ctl', os.O_WRONLY)
+    signal.setitimer(signal.ITIMER_REAL, .2)
+    t = time.monotonic()
+    try:
+        os.write(f, line)
+        sys.exit('%s did not wait' % line)
+    except Alarm:
+        pass
+    took = time.monotonic() - t
+    if took > 2:
+        sys.exit('%s took %.2f s to be interrupted' % (line, took))
+    os.close(f)
+P
+has "it is as it was" "$(cat a/status a/ctl)" $'state creating\n'
+[[ $(cat a/ctl) != *104857600* ]] || fail "an interrupted line was done"
+
+# It does not wait for ever.
+refused a/ctl 'pause' 'Connection timed out' 'within 4 s'
+
+# It is done when it can be.
+for line in 'memory 100M' 'pids 77' 'pause'; do
+	echo "$line" >a/ctl &
+	waiting="${waiting:-} $!"
+done
+sleep .3
+go
+for pid in $waiting; do
+	wait "$pid" || fail "a line that waited: $(tail -n3 errors)"
+done
+has "all was done" "$(cat a/ctl)" $'memory 104857600\n'
+has "all was done" "$(cat a/ctl)" $'pids 77\n'
+has "all was done" "$(cat a/status)" $'state paused\n'
+echo resume >a/ctl || fail "resume"
+eq "the limit holds" "$(sed -n 's/^pids_limit //p' a/stats)" 77
+eq "and it works" "$(echo 'echo $A' >a/exec; cat a/exec)" 1
+
+# Destroying waits for nobody, and who waits hears of it.
+hold
+mkdir b || fail "mkdir b"
+(echo pause >b/ctl) 2>"$W/told" &
+sleep .3
+check "destroy" timeout 2 sh -c 'echo "destroy b" >ctl'
+wait $! && fail "a line was done in a sandbox that is gone"
+go
+has "what it was told" "$(cat "$W/told")" 'Stale file handle'
+
+# A stop that is under way is waited for as well.
+echo 'trap "" TERM; sleep 20' >a/exec
+wait_for 5 grep -q '^running 1' a/status
+echo 'stop 1' >a/ctl &
+wait_for 5 grep -q '^state stopping' a/status
+check "a start behind it" sh -c 'echo start >a/ctl'
+wait $! || fail "stop"
+has "it runs" "$(cat a/status)" $'state running\n'
+cd / || exit 1
+exit 0
