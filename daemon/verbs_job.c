@@ -57,8 +57,8 @@ resize(struct verbs *v, struct sandbox *sb, const struct words *w)
 }
 
 const struct verb verbs_job[] = {
-	{ "kill", job_kill, 0, 1, "[SIGNAL]" },
-	{ "eof", end_input, 0, 0, "" },
-	{ "winsize", resize, 2, 2, "ROWS COLS" },
+	{ "kill", job_kill, 0, 1, "[SIGNAL]", false },
+	{ "eof", end_input, 0, 0, "", false },
+	{ "winsize", resize, 2, 2, "ROWS COLS", false },
 	{ 0 },
 };

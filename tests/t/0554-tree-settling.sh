@@ -95,7 +95,7 @@ has "what it was told" "$(cat "$W/told")" 'Stale file handle'
 # A stop that is under way is waited for as well.
 echo 'trap "" TERM; sleep 20' >a/exec
 wait_for 5 grep -q '^running 1' a/status
-echo 'stop 1' >a/ctl &
+echo 'stop 3' >a/ctl &
 wait_for 5 grep -q '^state stopping' a/status
 check "a start behind it" sh -c 'echo start >a/ctl'
 wait $! || fail "stop"
