@@ -28,6 +28,14 @@ fs_timeout(const struct sbxfs *s)
 	return s->epoch ? 1.0 : 0.0;
 }
 
+double
+fs_attr_timeout(const struct sbxfs *s, const struct stat *st)
+{
+	if (st->st_nlink > 1 && !S_ISDIR(st->st_mode))
+		return 0.0;
+	return fs_timeout(s);
+}
+
 /*** Paths ***/
 
 static bool
@@ -194,7 +202,8 @@ fill_entry(struct sbxfs *s, struct node *n, const struct stat *st,
 	e->ino = (fuse_ino_t)(uintptr_t)n;
 	e->attr = *st;
 	show(n->box, &e->attr);
-	e->attr_timeout = e->entry_timeout = fs_timeout(s);
+	e->entry_timeout = fs_timeout(s);
+	e->attr_timeout = fs_attr_timeout(s, st);
 }
 
 int

@@ -33,8 +33,10 @@ void fs_stat_root(const struct node *n, struct stat *st);
  * entry_reply counts the lookup, or entry_drop gives it back. */
 int fs_entry(struct sbxfs *s, struct node *parent, const char *name,
     struct fuse_entry_param *e);
-/* The timeout of names and attributes in fs/. */
+/* The timeout of names in fs/, and of attributes: those of a file with other
+ * names change by these as well. */
 double fs_timeout(const struct sbxfs *s);
+double fs_attr_timeout(const struct sbxfs *s, const struct stat *st);
 
 int fs_open(struct sbxfs *s, struct node *n, int flags, struct fs_file **ret);
 int fs_opendir(struct sbxfs *s, struct node *n, struct fs_file **ret);
@@ -68,8 +70,27 @@ struct fs_name {
 };
 int fs_rename(struct sbxfs *s, const struct fs_name *from,
     const struct fs_name *to, unsigned flags);
-int fs_link(struct node *n, struct node *to, const char *newname);
+int fs_link(
+    struct sbxfs *s, struct node *n, struct node *to, const char *newname);
 int fs_statfs(struct node *n, struct statvfs *sv);
+
+/*** Extended attributes (fsxattr.c): user.*, others are EOPNOTSUPP ***/
+
+struct fs_value {
+	const void *p;
+	size_t n;
+	int flags; /* of setxattr(2) */
+};
+
+/* The value into the size bytes at p, -ERANGE when they are too few; its
+ * length. */
+ssize_t fs_getxattr(
+    const struct node *n, const char *name, void *p, size_t size);
+int fs_setxattr(
+    const struct node *n, const char *name, const struct fs_value *value);
+int fs_removexattr(const struct node *n, const char *name);
+/* The names, each with its NUL: their length. */
+ssize_t fs_listxattr(const struct node *n, char *p, size_t size);
 
 /* Entries of f from off on, into the n bytes at p: the bytes used. plus:
  * with their attributes, each counted as looked up. */

@@ -124,7 +124,7 @@ fs_make(const struct fs_new *w, int *ret_fd)
 }
 
 int
-fs_link(struct node *n, struct node *to, const char *newname)
+fs_link(struct sbxfs *s, struct node *n, struct node *to, const char *newname)
 {
 	char path[PATH_MAX], newpath[PATH_MAX];
 	cleanup_fd int dir = -1, newdir = -1;
@@ -141,7 +141,11 @@ fs_link(struct node *n, struct node *to, const char *newname)
 		return newdir;
 	if (t != newt)
 		return -EXDEV;
-	return linkat(dir, n->name, newdir, newname, 0) < 0 ? -errno : 0;
+	if (linkat(dir, n->name, newdir, newname, 0) < 0)
+		return -errno;
+	/* The kernel does not see that the new name is of the same file. */
+	kernel_forget_attr(s, n);
+	return 0;
 }
 
 /*** Removing and renaming ***/

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <linux/limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -189,7 +190,8 @@ op_link(
 		control_create(req, to, newname);
 		return;
 	}
-	if ((r = fs_check(to)) == 0 && (r = fs_link(n, to, newname)) == 0)
+	if ((r = fs_check(to)) == 0 &&
+	    (r = fs_link(req_fs(req), n, to, newname)) == 0)
 		r = fs_entry(req_fs(req), to, newname, &e);
 	reply_entry(req, r, &e);
 }
@@ -283,7 +285,8 @@ op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if ((r = fs_stat(n, &st)) < 0)
 		reply_err(req, -r);
 	else
-		(void)fuse_reply_attr(req, &st, fs_timeout(req_fs(req)));
+		(void)fuse_reply_attr(
+		    req, &st, fs_attr_timeout(req_fs(req), &st));
 }
 
 static void
@@ -302,7 +305,8 @@ op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 	if (r < 0)
 		reply_err(req, -r);
 	else
-		(void)fuse_reply_attr(req, st, fs_timeout(req_fs(req)));
+		(void)fuse_reply_attr(
+		    req, st, fs_attr_timeout(req_fs(req), st));
 }
 
 static void
@@ -321,6 +325,80 @@ op_statfs(fuse_req_t req, fuse_ino_t ino)
 		reply_err(req, -r);
 	else
 		(void)fuse_reply_statfs(req, &sv);
+}
+
+/*** Extended attributes ***/
+
+/* The answer ENOSYS would be for the whole mount: a control file has none. */
+static int
+xattr_check(const struct node *n)
+{
+	return fs_has(n) ? fs_check(n) : -EOPNOTSUPP;
+}
+
+static void
+reply_xattr(fuse_req_t req, ssize_t r, const char *p, size_t size)
+{
+	if (r < 0)
+		reply_err(req, (int)-r);
+	else if (size == 0)
+		(void)fuse_reply_xattr(req, (size_t)r);
+	else
+		(void)fuse_reply_buf(req, p, (size_t)r);
+}
+
+static void
+op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	const struct node *n = node_of(req, ino);
+	static char value[XATTR_SIZE_MAX];
+	ssize_t r;
+
+	if ((r = xattr_check(n)) == 0)
+		r = fs_getxattr(n, name, value, sizeof(value));
+	if (size != 0 && r > (ssize_t)size)
+		r = -ERANGE;
+	reply_xattr(req, r, value, size);
+}
+
+static void
+op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	const struct node *n = node_of(req, ino);
+	static char names[XATTR_LIST_MAX];
+	ssize_t r;
+
+	if ((r = xattr_check(n)) == 0)
+		r = fs_listxattr(n, names, sizeof(names));
+	else if (r == -EOPNOTSUPP)
+		r = 0;
+	if (size != 0 && r > (ssize_t)size)
+		r = -ERANGE;
+	reply_xattr(req, r, names, size);
+}
+
+static void
+op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
+    size_t size, int flags)
+{
+	const struct fs_value v = { .p = value, .n = size, .flags = flags };
+	const struct node *n = node_of(req, ino);
+	int r;
+
+	if ((r = xattr_check(n)) == 0)
+		r = fs_setxattr(n, name, &v);
+	reply_err(req, -r);
+}
+
+static void
+op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	const struct node *n = node_of(req, ino);
+	int r;
+
+	if ((r = xattr_check(n)) == 0)
+		r = fs_removexattr(n, name);
+	reply_err(req, -r);
 }
 
 /*** Open files ***/
@@ -725,6 +803,10 @@ const struct fuse_lowlevel_ops sbxfs_ops = {
 	.releasedir = op_releasedir,
 	.fsyncdir = op_fsync,
 	.statfs = op_statfs,
+	.setxattr = op_setxattr,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+	.removexattr = op_removexattr,
 	.create = op_create,
 	.poll = op_poll,
 	.fallocate = op_fallocate,

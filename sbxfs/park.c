@@ -37,6 +37,10 @@ static const uint8_t needs_trees[] = {
 	[FUSE_READDIRPLUS] = 1,
 	[FUSE_CREATE] = 1,
 	[FUSE_STATFS] = 1,
+	[FUSE_SETXATTR] = 1,
+	[FUSE_GETXATTR] = 1,
+	[FUSE_LISTXATTR] = 1,
+	[FUSE_REMOVEXATTR] = 1,
 };
 
 static void

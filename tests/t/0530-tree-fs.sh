@@ -120,7 +120,48 @@ fails('EEXIST', renameat2, b'ea', b'eb', 1)
 os.link('ea', 'ec')
 assert os.stat('ec').st_nlink == 2
 assert os.stat('ea').st_ino == os.stat('ec').st_ino
+os.unlink('ea')
+assert os.stat('ec').st_nlink == 1
+open('ec', 'w').write('more')
+os.link('ec', 'ed')
+open('ed', 'a').write(' and more')
+assert os.stat('ec').st_size == os.stat('ed').st_size == 13
+os.truncate('ec', 1)
+assert os.stat('ed').st_size == 1 and open('ed').read() == 'm'
+
+# extended attributes: user.*, of files and directories
+for path in 'ec', 'd2', '../tmp':
+    os.setxattr(path, 'user.a', b'value')
+    os.setxattr(path, 'user.empty', b'')
+    assert os.getxattr(path, 'user.a') == b'value'
+    assert os.getxattr(path, 'user.empty') == b''
+    assert sorted(os.listxattr(path)) == ['user.a', 'user.empty']
+    fails('EEXIST', os.setxattr, path, 'user.a', b'', os.XATTR_CREATE)
+    fails('ENODATA', os.setxattr, path, 'user.b', b'', os.XATTR_REPLACE)
+    os.removexattr(path, 'user.a')
+    os.removexattr(path, 'user.empty')
+    fails('ENODATA', os.getxattr, path, 'user.a')
+    fails('ENODATA', os.removexattr, path, 'user.a')
+    for name in 'security.x', 'trusted.x':
+        fails('ENOTSUP', os.setxattr, path, name, b'x')
+    for name in 'security.capability', 'system.posix_acl_access', 'trusted.x':
+        fails('ENOTSUP', os.getxattr, path, name)
+    assert os.listxattr(path) == []
+big = os.urandom(60000)
+os.setxattr('ed', 'user.big', big)
+assert os.getxattr('ec', 'user.big') == big
+open('w', 'w').write('x')
+g = open('w', 'a')
+os.unlink('w')
+os.setxattr(g.fileno(), 'user.gone', b'here')
+assert os.getxattr(g.fileno(), 'user.gone') == b'here'
+g.close()
+for path in '../../env', '../../../ctl', '../..':
+    fails('ENOTSUP', os.setxattr, path, 'user.a', b'')
+    fails('ENOTSUP', os.getxattr, path, 'user.a')
+    assert os.listxattr(path) == []
 os.symlink('s', 'l')
+fails('EPERM', lambda: os.setxattr('l', 'user.a', b'', follow_symlinks=False))
 assert os.readlink('l') == 's'
 os.chown('l', 0, 0, follow_symlinks=False)
 os.mkfifo('ff')
