@@ -44,61 +44,66 @@ is_root(const struct node *n)
 	return n->file->at != AT_FS;
 }
 
-int
-fs_path(const struct node *n, char to[PATH_MAX])
+static void
+put_name(char **end, const char *name)
 {
-	char *p = to + PATH_MAX - 1;
-	size_t len;
+	size_t len = strlen(name);
 
-	*p = '\0';
-	for (; !is_root(n); n = n->parent) {
-		if (!n->hashed)
+	*end -= len;
+	memcpy(*end, name, len);
+	*--*end = '/';
+}
+
+int
+fs_path(const struct node *n, const char *name, struct buf *to)
+{
+	const struct node *at;
+	size_t len = 0;
+	char *p;
+	int r;
+
+	for (at = n; !is_root(at); at = at->parent) {
+		if (!at->hashed)
 			return -ESTALE;
-		len = strlen(n->name);
-		if (len + 1 > (size_t)(p - to))
-			return -ENAMETOOLONG;
-		if (*p != '\0')
-			*--p = '/';
-		p -= len;
-		memcpy(p, n->name, len);
+		len += strlen(at->name) + 1;
 	}
-	memmove(to, p, (size_t)(to + PATH_MAX - p));
+	if (name != NULL)
+		len += strlen(name) + 1;
+	if (len == 0)
+		return buf_adds(to, "");
+	buf_limit(to, FS_PATH_MAX);
+	if ((r = buf_reserve(to, len, &p)) < 0)
+		return r == -EMSGSIZE ? -ENAMETOOLONG : r;
+	/* From its end, and at last without the slash in front. */
+	buf_grew(to, len);
+	p += len;
+	if (name != NULL)
+		put_name(&p, name);
+	for (at = n; !is_root(at); at = at->parent)
+		put_name(&p, at->name);
+	buf_consume(to, 1);
 	return 0;
 }
 
-static int
-child_path(const struct node *n, const char *name, char to[PATH_MAX])
+int
+fs_path_add(struct buf *path, const char *name)
 {
-	size_t len, more = strlen(name);
-	int r;
-
-	if ((r = fs_path(n, to)) < 0)
-		return r;
-	len = strlen(to);
-	if (len + more + 2 > PATH_MAX)
+	if (buf_addf(path, "%s%s", path->len != 0 ? "/" : "", name) < 0)
 		return -ENAMETOOLONG;
-	if (len != 0)
-		to[len++] = '/';
-	memcpy(to + len, name, more + 1);
 	return 0;
 }
 
 int
 fs_open_node(const struct node *n, const char *name, int flags)
 {
-	char path[PATH_MAX];
-	const struct tree *t;
-	const char *rest;
+	cleanup_buf struct buf path = BUF_INIT;
 	int r;
 
-	r = name != NULL ? child_path(n, name, path) : fs_path(n, path);
-	if (r < 0)
+	if ((r = fs_path(n, name, &path)) < 0)
 		return r;
 	if (n->box->trees == NULL)
 		return -ESTALE;
-	if ((t = trees_at(n->box->trees, path, &rest)) == NULL)
-		return -ENOENT;
-	return fd_open_beneath(t->fd, rest, flags, 0);
+	return trees_open(n->box->trees, buf_str(&path), flags);
 }
 
 /*** Attributes ***/
@@ -210,16 +215,22 @@ int
 fs_entry(struct sbxfs *s, struct node *parent, const char *name,
     struct fuse_entry_param *e)
 {
+	cleanup_buf struct buf path = BUF_INIT;
 	cleanup_fd int fd = -1;
-	char path[PATH_MAX];
 	struct stat st;
 	int r;
 
-	if ((r = fs_path(parent, path)) < 0)
+	if (parent->box->trees == NULL)
+		return -ESTALE;
+	if ((r = fs_path(parent, NULL, &path)) < 0)
 		return r;
-	if (trees_empty_dir(path))
+	if (trees_empty_dir(buf_str(&path)))
 		return -ENOENT;
-	if ((fd = fs_open_node(parent, name, O_PATH | O_NOFOLLOW)) < 0)
+	if ((r = fs_path_add(&path, name)) < 0)
+		return r;
+	fd =
+	    trees_open(parent->box->trees, buf_str(&path), O_PATH | O_NOFOLLOW);
+	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)
 		return -errno;
@@ -323,8 +334,8 @@ fs_create(struct sbxfs *s, const struct fs_new *w, struct fuse_entry_param *e,
 int
 fs_opendir(struct sbxfs *s, struct node *n, struct fs_file **ret)
 {
+	cleanup_buf struct buf path = BUF_INIT;
 	cleanup_fd int fd = -1;
-	char path[PATH_MAX];
 	struct fs_file *f;
 	DIR *d;
 	int r;
@@ -335,9 +346,9 @@ fs_opendir(struct sbxfs *s, struct node *n, struct fs_file **ret)
 		*ret = new_file(n, -1);
 		return 0;
 	}
-	if ((r = fs_path(n, path)) < 0)
+	if ((r = fs_path(n, NULL, &path)) < 0)
 		return r;
-	if (trees_empty_dir(path)) {
+	if (trees_empty_dir(buf_str(&path))) {
 		*ret = new_file(n, -1);
 		return 0;
 	}

@@ -8,7 +8,6 @@
 #ifndef SBXFS_FS_H
 #define SBXFS_FS_H
 
-#include <limits.h>
 #include <sys/statvfs.h>
 
 #include "lib/buf.h"
@@ -104,8 +103,14 @@ ssize_t fs_readdir(fuse_req_t req, struct fs_file *f, const struct fs_list *l);
 
 /*** Inside fs*.c ***/
 
-/* The path of n in fs/: -ESTALE when its name is gone. */
-int fs_path(const struct node *n, char to[PATH_MAX]);
+/* Beyond what one system call takes: a shell gets there by steps. */
+#define FS_PATH_MAX (1u << 20)
+
+/* The path in fs/ of n, or of name in it where that is not NULL, to an empty
+ * buffer: -ESTALE when its name is gone. */
+int fs_path(const struct node *n, const char *name, struct buf *to);
+/* The path of name in the directory of that path. */
+int fs_path_add(struct buf *path, const char *name);
 /* Opens n, or name in it, with flags as fd_open_beneath: fd or -errno. */
 int fs_open_node(const struct node *n, const char *name, int flags);
 

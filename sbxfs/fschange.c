@@ -1,6 +1,7 @@
 /* What changes names and attributes in fs/. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
@@ -18,33 +19,33 @@
 /*** Where something may be changed ***/
 
 /*
- * Opens the directory for a change of name in it. The path of name goes to
- * path; the tree it is in to *ret_tree. fixed: what cannot be replaced or
- * removed is EBUSY.
+ * Opens the directory for a change of name in it; the tree it is in goes to
+ * *ret_tree. fixed: what cannot be replaced or removed is EBUSY.
  */
 static int
 open_parent(const struct node *parent, const char *name, bool fixed,
-    char path[PATH_MAX], const struct tree **ret_tree)
+    const struct tree **ret_tree)
 {
+	const struct trees *t = parent->box->trees;
+	cleanup_buf struct buf path = BUF_INIT;
 	const char *rest;
-	size_t len;
-	int r;
+	int dir, r;
 
-	if (parent->box->life != BOX_LIVE || parent->box->trees == NULL)
+	if (parent->box->life != BOX_LIVE || t == NULL)
 		return -ESTALE;
-	if ((r = fs_path(parent, path)) < 0)
+	if ((r = fs_path(parent, NULL, &path)) < 0)
 		return r;
-	if (trees_empty_dir(path))
+	if (trees_empty_dir(buf_str(&path)))
 		return -EPERM;
-	*ret_tree = trees_at(parent->box->trees, path, &rest);
-	len = strlen(path);
-	if (len + strlen(name) + 2 > PATH_MAX)
-		return -ENAMETOOLONG;
-	(void)snprintf(
-	    path + len, PATH_MAX - len, "%s%s", len != 0 ? "/" : "", name);
-	if (fixed && trees_fixed(parent->box->trees, path))
-		return -EBUSY;
-	return fs_open_node(parent, NULL, O_PATH | O_DIRECTORY);
+	*ret_tree = trees_at(t, buf_str(&path), &rest);
+	dir = trees_open(t, buf_str(&path), O_PATH | O_DIRECTORY);
+	if (dir < 0 || !fixed)
+		return dir;
+	r = fs_path_add(&path, name);
+	if (r == 0 && !trees_fixed(t, buf_str(&path)))
+		return dir;
+	(void)close(dir);
+	return r < 0 ? r : -EBUSY;
 }
 
 /*** Making ***/
@@ -103,10 +104,9 @@ fs_make(const struct fs_new *w, int *ret_fd)
 {
 	const struct tree *t;
 	cleanup_fd int dir = -1;
-	char path[PATH_MAX];
 	int r;
 
-	dir = open_parent(w->parent, w->name, false, path, &t);
+	dir = open_parent(w->parent, w->name, false, &t);
 	if (dir < 0)
 		return dir;
 	if ((r = become(w->parent->box, w->caller)) < 0)
@@ -126,7 +126,6 @@ fs_make(const struct fs_new *w, int *ret_fd)
 int
 fs_link(struct sbxfs *s, struct node *n, struct node *to, const char *newname)
 {
-	char path[PATH_MAX], newpath[PATH_MAX];
 	cleanup_fd int dir = -1, newdir = -1;
 	const struct tree *t, *newt;
 
@@ -134,9 +133,9 @@ fs_link(struct sbxfs *s, struct node *n, struct node *to, const char *newname)
 		return -EXDEV;
 	if (!n->hashed)
 		return -ENOENT;
-	if ((dir = open_parent(n->parent, n->name, false, path, &t)) < 0)
+	if ((dir = open_parent(n->parent, n->name, false, &t)) < 0)
 		return dir;
-	newdir = open_parent(to, newname, false, newpath, &newt);
+	newdir = open_parent(to, newname, false, &newt);
 	if (newdir < 0)
 		return newdir;
 	if (t != newt)
@@ -164,11 +163,10 @@ fs_remove(struct sbxfs *s, struct node *parent, const char *name, int flags)
 {
 	const struct tree *t;
 	cleanup_fd int dir = -1;
-	char path[PATH_MAX];
 
 	if (parent->box->protect)
 		return -EBUSY;
-	if ((dir = open_parent(parent, name, true, path, &t)) < 0)
+	if ((dir = open_parent(parent, name, true, &t)) < 0)
 		return dir;
 	if (unlinkat(dir, name, flags) < 0)
 		return -errno;
@@ -233,7 +231,6 @@ fs_rename(struct sbxfs *s, const struct fs_name *from, const struct fs_name *to,
     unsigned flags)
 {
 	const struct box *b = from->parent->box;
-	char path[PATH_MAX], newpath[PATH_MAX];
 	cleanup_fd int dir = -1, newdir = -1;
 	const struct tree *t, *newt;
 	int r;
@@ -242,10 +239,10 @@ fs_rename(struct sbxfs *s, const struct fs_name *from, const struct fs_name *to,
 		return -EXDEV;
 	if ((flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0)
 		return -EINVAL;
-	dir = open_parent(from->parent, from->name, true, path, &t);
+	dir = open_parent(from->parent, from->name, true, &t);
 	if (dir < 0)
 		return dir;
-	newdir = open_parent(to->parent, to->name, true, newpath, &newt);
+	newdir = open_parent(to->parent, to->name, true, &newt);
 	if (newdir < 0)
 		return newdir;
 	if (t != newt)
@@ -403,13 +400,9 @@ read_link_at(void *arg, const char *path, char *to, size_t n)
 {
 	const struct box *b = arg;
 	cleanup_fd int fd = -1;
-	const struct tree *t;
-	const char *rest;
 	ssize_t r;
 
-	if ((t = trees_at(b->trees, path, &rest)) == NULL)
-		return 0;
-	if ((fd = fd_open_beneath(t->fd, rest, O_PATH | O_NOFOLLOW, 0)) < 0)
+	if ((fd = trees_open(b->trees, path, O_PATH | O_NOFOLLOW)) < 0)
 		return 0;
 	r = readlinkat(fd, "", to, n);
 	return r < 0 ? 0 : r;
@@ -428,8 +421,9 @@ depth_of(const struct node *dir)
 int
 fs_readlink(struct sbxfs *s, struct node *n, struct buf *ret)
 {
-	char target[PATH_MAX], dir[PATH_MAX];
+	cleanup_buf struct buf dir = BUF_INIT;
 	cleanup_fd int fd = -1;
+	char target[PATH_MAX];
 	ssize_t len;
 	int r;
 
@@ -442,9 +436,10 @@ fs_readlink(struct sbxfs *s, struct node *n, struct buf *ret)
 	target[len] = '\0';
 	if (link_is_safe(target, depth_of(n->parent)))
 		return buf_adds(ret, target);
-	if ((r = fs_path(n->parent, dir)) < 0 ||
+	if ((r = fs_path(n->parent, NULL, &dir)) < 0 ||
 	    (r = buf_addf(ret, "%s/%s/fs/", s->mountpoint, box_shown(n->box))) <
 		0)
 		return r;
-	return link_resolve(dir, target, read_link_at, n->box, ret);
+	r = link_resolve(buf_str(&dir), target, read_link_at, n->box, ret);
+	return r == 0 && ret->len >= PATH_MAX ? -ENAMETOOLONG : r;
 }

@@ -1,6 +1,8 @@
 #include "sbxfs/trees.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 
 #include "lib/fd.h"
@@ -94,6 +96,44 @@ trees_at(const struct trees *t, const char *path, const char **ret_rest)
 		path++;
 	*ret_rest = *path != '\0' ? path : ".";
 	return best;
+}
+
+/* The first part of a path that is too long for one call: its length. */
+static size_t
+first_part(const char *path)
+{
+	size_t n = PATH_MAX - 1;
+
+	while (n > 0 && path[n] != '/')
+		n--;
+	return n;
+}
+
+int
+trees_open(const struct trees *t, const char *path, int flags)
+{
+	cleanup_fd int dir = -1;
+	const struct tree *row;
+	char part[PATH_MAX];
+	int at, fd;
+	size_t n;
+
+	if ((row = trees_at(t, path, &path)) == NULL)
+		return -ENOENT;
+	for (at = row->fd; strlen(path) >= PATH_MAX; at = dir) {
+		if ((n = first_part(path)) == 0)
+			return -ENAMETOOLONG;
+		memcpy(part, path, n);
+		part[n] = '\0';
+		fd = fd_open_beneath(
+		    at, part, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+		if (fd < 0)
+			return fd;
+		close_fd(&dir);
+		dir = fd;
+		path += n + 1;
+	}
+	return fd_open_beneath(at, path, flags, 0);
 }
 
 bool

@@ -45,6 +45,9 @@ void trees_drop(struct box *b);
  * row's own root). NULL: there is no root. */
 const struct tree *trees_at(
     const struct trees *t, const char *path, const char **ret_rest);
+/* Opens the path beneath its tree, as fd_open_beneath but of any length. The
+ * guest may move directories meanwhile: what is opened is still beneath. */
+int trees_open(const struct trees *t, const char *path, int flags);
 /* Is path the prefix of a row, or one of proc, dev, sys? Those are neither
  * removed nor renamed. */
 bool trees_fixed(const struct trees *t, const char *path);

@@ -169,6 +169,17 @@ assert stat.S_ISFIFO(os.stat('ff').st_mode)
 fails('EPERM', os.mknod, 'dev', 0o600 | stat.S_IFCHR, os.makedev(1, 3))
 os.makedirs('/'.join(['deep' * 10] * 30))
 shutil.rmtree('deep' * 10)
+# deeper than one system call can say
+here = os.open('.', os.O_RDONLY)
+for i in range(60):
+    os.mkdir('d' * 200)
+    os.chdir('d' * 200)
+open('deepest', 'w').write('down here')
+os.symlink('deepest', 'l')
+assert open('l').read() == 'down here' and len(os.listdir('.')) == 2
+os.rename('l', 'l2')
+os.fchdir(here)
+shutil.rmtree('d' * 200)
 os.mkdir('many')
 for i in range(2000):
     open('many/%d' % i, 'w').close()
