@@ -295,16 +295,26 @@ open_flags(int flags)
 }
 
 int
-fs_open(struct sbxfs *s, struct node *n, int flags, struct fs_file **ret)
+fs_open_file(struct node *n, int flags)
 {
-	cleanup_fd int fd = -1;
+	cleanup_fd int fd = fs_open_node(n, NULL, open_flags(flags));
 	struct stat st;
 	int r;
 
-	if ((fd = fs_open_node(n, NULL, open_flags(flags))) < 0)
+	if (fd < 0)
 		return fd;
 	if ((r = check_regular(fd, &st)) < 0 || (r = same_file(n, &st)) < 0)
 		return r;
+	return steal_fd(&fd);
+}
+
+int
+fs_open(struct sbxfs *s, struct node *n, int flags, struct fs_file **ret)
+{
+	cleanup_fd int fd = fs_open_file(n, flags);
+
+	if (fd < 0)
+		return fd;
 	hand_over(s, n, fd);
 	*ret = new_file(n, steal_fd(&fd));
 	return 0;
@@ -382,6 +392,15 @@ fs_close(struct sbxfs *s, struct fs_file *f)
 	free(f->dir);
 	free(f);
 	node_unref(&s->nodes, n);
+}
+
+int
+fs_close_but_fd(struct sbxfs *s, struct fs_file *f)
+{
+	int fd = steal_fd(&f->fd);
+
+	fs_close(s, f);
+	return fd;
 }
 
 void

@@ -37,9 +37,13 @@ int fs_entry(struct sbxfs *s, struct node *parent, const char *name,
 double fs_timeout(const struct sbxfs *s);
 double fs_attr_timeout(const struct sbxfs *s, const struct stat *st);
 
+/* A descriptor of n, if that is a regular file. */
+int fs_open_file(struct node *n, int flags);
 int fs_open(struct sbxfs *s, struct node *n, int flags, struct fs_file **ret);
 int fs_opendir(struct sbxfs *s, struct node *n, struct fs_file **ret);
 void fs_close(struct sbxfs *s, struct fs_file *f);
+/* The same of a file, and its descriptor is the caller's to close. */
+int fs_close_but_fd(struct sbxfs *s, struct fs_file *f);
 /* At the end: what is still open in b. */
 void fs_close_all(struct sbxfs *s, struct box *b);
 
@@ -58,8 +62,8 @@ int fs_make(const struct fs_new *w, int *ret_fd);
 int fs_create(struct sbxfs *s, const struct fs_new *w,
     struct fuse_entry_param *e, struct fs_file **ret);
 
-int fs_setattr(
-    struct node *n, struct stat *st, int to_set, const struct fs_file *f);
+/* All but the size; then *st is as they are. */
+int fs_setattr(struct node *n, struct stat *st, int to_set);
 int fs_readlink(struct sbxfs *s, struct node *n, struct buf *ret);
 int fs_remove(
     struct sbxfs *s, struct node *parent, const char *name, int flags);

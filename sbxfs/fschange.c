@@ -305,24 +305,6 @@ change_owner(const struct box *b, int fd, const struct stat *st, int to_set)
 	return fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
-static int
-change_size(struct node *n, const struct fs_file *f, off_t size)
-{
-	cleanup_fd int fd = -1;
-	struct stat st;
-
-	if (f != NULL)
-		return ftruncate(f->fd, size) < 0 ? -errno : 0;
-	fd = fs_open_node(n, NULL, O_WRONLY | O_NONBLOCK | O_NOFOLLOW);
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -ESTALE;
-	return ftruncate(fd, size) < 0 ? -errno : 0;
-}
-
 static void
 set_time(struct timespec *to, const struct timespec *ts, int to_set, int now)
 {
@@ -353,7 +335,7 @@ change_times(int fd, const struct stat *st, int to_set)
 	    FUSE_SET_ATTR_MTIME_NOW)
 
 int
-fs_setattr(struct node *n, struct stat *st, int to_set, const struct fs_file *f)
+fs_setattr(struct node *n, struct stat *st, int to_set)
 {
 	struct fs_file *opened = LIST_FIRST(&n->files);
 	cleanup_fd int own = -1;
@@ -367,10 +349,6 @@ fs_setattr(struct node *n, struct stat *st, int to_set, const struct fs_file *f)
 		fd = own = fs_open_node(n, NULL, O_PATH | O_NOFOLLOW);
 	if (fd < 0)
 		return fd;
-	/* Size first: it takes suid bits away that a mode may put back. */
-	if ((to_set & FUSE_SET_ATTR_SIZE) != 0 &&
-	    (r = change_size(n, f, st->st_size)) < 0)
-		return r;
 	if ((to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0 &&
 	    (r = change_owner(n->box, fd, st, to_set)) < 0)
 		return r;

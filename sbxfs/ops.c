@@ -17,7 +17,7 @@
 #include "lib/mem.h"
 #include "sbxfs/control.h"
 #include "sbxfs/fs.h"
-#include "sbxfs/work.h"
+#include "sbxfs/fsreq.h"
 
 #define MAX_IO (1u << 20)
 #define EPOCH_MINOR 44
@@ -200,30 +200,26 @@ static void
 op_unlink(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
 	struct node *parent = node_of(req, ino);
-	int r;
 
-	if (!fs_has(parent)) {
+	if (!fs_has(parent))
 		control_unlink(req, parent, name);
-		return;
-	}
-	if ((r = fs_check(parent)) == 0)
-		r = fs_remove(req_fs(req), parent, name, 0);
-	reply_err(req, -r);
+	else if (fs_check(parent) < 0)
+		reply_err(req, ENOENT);
+	else
+		fsreq_remove(req, parent, name, 0);
 }
 
 static void
 op_rmdir(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
 	struct node *parent = node_of(req, ino);
-	int r;
 
-	if (!fs_has(parent)) {
+	if (!fs_has(parent))
 		control_rmdir(req, parent, name);
-		return;
-	}
-	if ((r = fs_check(parent)) == 0)
-		r = fs_remove(req_fs(req), parent, name, AT_REMOVEDIR);
-	reply_err(req, -r);
+	else if (fs_check(parent) < 0)
+		reply_err(req, ENOENT);
+	else
+		fsreq_remove(req, parent, name, AT_REMOVEDIR);
 }
 
 static void
@@ -232,21 +228,19 @@ op_rename(fuse_req_t req, fuse_ino_t ino, const char *name,
 {
 	struct node *from = node_of(req, ino), *to = node_of(req, newparent);
 	const struct fs_name a = { from, name }, b = { to, newname };
-	int r;
 
-	if (fs_has(from) != fs_has(to)) {
+	if (fs_has(from) != fs_has(to))
 		reply_err(req, EXDEV);
-	} else if (fs_has(from)) {
-		if ((r = fs_check(from)) == 0)
-			r = fs_rename(req_fs(req), &a, &b, flags);
-		reply_err(req, -r);
-	} else if (from != to) {
+	else if (fs_has(from) && fs_check(from) < 0)
+		reply_err(req, ENOENT);
+	else if (fs_has(from))
+		fsreq_rename(req, &a, &b, flags);
+	else if (from != to)
 		reply_why(req, from, EPERM,
 		    "%s: a sandbox can be given another name, and no more",
 		    name);
-	} else {
+	else
 		control_rename(req, from, name, newname, flags);
-	}
 }
 
 static void
@@ -294,19 +288,14 @@ op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
     struct fuse_file_info *fi)
 {
 	struct node *n = node_of(req, ino);
-	int r;
 
-	if (!fs_has(n)) {
+	if (!fs_has(n))
 		control_setattr(req, n, st, to_set);
-		return;
-	}
-	if ((r = fs_check(n)) == 0)
-		r = fs_setattr(n, st, to_set, fi != NULL ? file_of(fi) : NULL);
-	if (r < 0)
-		reply_err(req, -r);
+	else if (fs_check(n) < 0)
+		reply_err(req, ENOENT);
 	else
-		(void)fuse_reply_attr(
-		    req, st, fs_attr_timeout(req_fs(req), st));
+		fsreq_setattr(
+		    req, n, st, to_set, fi != NULL ? file_of(fi) : NULL);
 }
 
 static void
@@ -403,137 +392,58 @@ op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 
 /*** Open files ***/
 
-/* Sent as they are: libfuse 3.14 has no word for some flags. */
-static struct open_out
-open_out(const struct fs_file *f)
-{
-	struct open_out out = {
-		.fh = (uint64_t)(uintptr_t)f,
-		.open_flags = OPEN_NOFLUSH,
-		.backing_id = f->node->backing,
-	};
-
-	out.open_flags |=
-	    out.backing_id != 0 ? OPEN_PASSTHROUGH : OPEN_DIRECT_IO;
-	return out;
-}
-
-static struct fuse_attr
-attr_out(const struct stat *st)
-{
-	return (struct fuse_attr){
-		.ino = st->st_ino,
-		.size = (uint64_t)st->st_size,
-		.blocks = (uint64_t)st->st_blocks,
-		.atime = (uint64_t)st->st_atim.tv_sec,
-		.mtime = (uint64_t)st->st_mtim.tv_sec,
-		.ctime = (uint64_t)st->st_ctim.tv_sec,
-		.atimensec = (uint32_t)st->st_atim.tv_nsec,
-		.mtimensec = (uint32_t)st->st_mtim.tv_nsec,
-		.ctimensec = (uint32_t)st->st_ctim.tv_nsec,
-		.mode = st->st_mode,
-		.nlink = (uint32_t)st->st_nlink,
-		.uid = st->st_uid,
-		.gid = st->st_gid,
-		.rdev = (uint32_t)st->st_rdev,
-		.blksize = (uint32_t)st->st_blksize,
-	};
-}
-
 static void
 op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node *n = node_of(req, ino);
-	struct open_out out;
-	struct fs_file *f;
-	int r;
 
-	if (!fs_has(n)) {
-		if (n->file->ops == NULL)
-			reply_err(req, EISDIR);
-		else if (n->box != NULL && n->box->life == BOX_HUSK)
-			reply_check(req, n, ESTALE);
-		else
-			n->file->ops->open(req, n, fi);
-		return;
-	}
-	if ((r = fs_check(n)) < 0 ||
-	    (r = fs_open(req_fs(req), n, fi->flags, &f)) < 0) {
-		reply_err(req, -r);
-		return;
-	}
-	out = open_out(f);
-	if (fuse_reply_buf(req, (const char *)&out, sizeof(out)) != 0)
-		fs_close(req_fs(req), f);
+	if (fs_has(n) && fs_check(n) < 0)
+		reply_err(req, ENOENT);
+	else if (fs_has(n))
+		fsreq_open(req, n, fi->flags);
+	else if (n->file->ops == NULL)
+		reply_err(req, EISDIR);
+	else if (n->box != NULL && n->box->life == BOX_HUSK)
+		reply_err(req, ESTALE);
+	else
+		n->file->ops->open(req, n, fi);
 }
 
 static void
 op_create(fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode,
     struct fuse_file_info *fi)
 {
-	struct sbxfs *s = req_fs(req);
 	struct caller caller = req_caller(req);
 	struct fs_new w = { .parent = node_of(req, ino),
 		.name = name,
 		.caller = &caller,
 		.mode = S_IFREG | (mode & 07777),
 		.flags = fi->flags };
-	struct {
-		struct fuse_entry_out entry;
-		struct open_out open;
-	} out = { 0 };
-	struct fuse_entry_param e;
-	struct fs_file *f;
-	struct node *n;
-	int r;
 
-	if (!fs_has(w.parent)) {
-		control_create(req, w.parent, name);
-		return;
-	}
-	if ((r = fs_check(w.parent)) < 0 ||
-	    (r = fs_create(s, &w, &e, &f)) < 0) {
-		reply_err(req, -r);
-		return;
-	}
-	n = f->node;
-	out.entry.nodeid = e.ino;
-	out.entry.entry_valid = (uint64_t)e.entry_timeout;
-	out.entry.attr_valid = (uint64_t)e.attr_timeout;
-	out.entry.attr = attr_out(&e.attr);
-	out.open = open_out(f);
-	node_looked_up(n);
-	if (fuse_reply_buf(req, (const char *)&out, sizeof(out)) != 0) {
-		node_forget(&s->nodes, n, 1);
-		fs_close(s, f);
-	}
-	node_unref(&s->nodes, n);
+	if (!fs_has(w.parent))
+		reply_err(req, node_stale(w.parent) != 0 ? ENOENT : EPERM);
+	else if (fs_check(w.parent) < 0)
+		reply_err(req, ENOENT);
+	else
+		fsreq_create(req, &w);
 }
-
-/* One buffer: one thread, and each answer is sent before the next. */
-static char bytes[MAX_IO];
 
 static void
 op_read(fuse_req_t req, fuse_ino_t ino, size_t n, off_t off,
     struct fuse_file_info *fi)
 {
 	struct handle *h;
-	ssize_t r;
 
-	if (!fs_has(node_of(req, ino))) {
-		h = handle_of(fi);
-		h->flags = fi->flags;
-		if (h->ops->read == NULL)
-			reply_err(req, EBADF);
-		else
-			h->ops->read(req, h, n, off);
+	if (fs_has(node_of(req, ino))) {
+		fsreq_read(req, file_of(fi), n, off);
 		return;
 	}
-	r = pread(file_of(fi)->fd, bytes, n < MAX_IO ? n : MAX_IO, off);
-	if (r < 0)
-		reply_err(req, errno);
+	h = handle_of(fi);
+	h->flags = fi->flags;
+	if (h->ops->read == NULL)
+		reply_err(req, EBADF);
 	else
-		(void)fuse_reply_buf(req, r != 0 ? bytes : NULL, (size_t)r);
+		h->ops->read(req, h, n, off);
 }
 
 static void
@@ -541,21 +451,17 @@ op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t n, off_t off,
     struct fuse_file_info *fi)
 {
 	struct handle *h;
-	ssize_t r;
 
-	if (!fs_has(node_of(req, ino))) {
-		h = handle_of(fi);
-		h->flags = fi->flags;
-		if (h->ops->write == NULL)
-			reply_err(req, EBADF);
-		else
-			h->ops->write(req, h, p, n);
+	if (fs_has(node_of(req, ino))) {
+		fsreq_write(req, file_of(fi), p, n, off);
 		return;
 	}
-	if ((r = pwrite(file_of(fi)->fd, p, n, off)) < 0)
-		reply_err(req, errno);
+	h = handle_of(fi);
+	h->flags = fi->flags;
+	if (h->ops->write == NULL)
+		reply_err(req, EBADF);
 	else
-		(void)fuse_reply_write(req, (size_t)r);
+		h->ops->write(req, h, p, n);
 }
 
 static void
@@ -580,62 +486,36 @@ op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct handle *h;
 
 	if (fs_has(node_of(req, ino))) {
-		fs_close(req_fs(req), file_of(fi));
-	} else {
-		h = handle_of(fi);
-		if (h->ops->close != NULL)
-			h->ops->close(h);
-		handle_unref(h);
+		fsreq_release(req, file_of(fi));
+		return;
 	}
+	h = handle_of(fi);
+	if (h->ops->close != NULL)
+		h->ops->close(h);
+	handle_unref(h);
 	reply_err(req, 0);
-}
-
-static void
-run_fsync(const struct work *w)
-{
-	int r = w->mode != 0 ? fdatasync(w->fd) : fsync(w->fd);
-
-	reply_err(w->req, r < 0 ? errno : 0);
 }
 
 static void
 op_fsync(
     fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	struct work w = { .run = run_fsync, .req = req, .mode = datasync };
-
-	if (!fs_has(node_of(req, ino)) || file_of(fi)->fd < 0) {
+	if (fs_has(node_of(req, ino)))
+		fsreq_fsync(req, file_of(fi), datasync != 0);
+	else
 		reply_err(req, 0);
-		return;
-	}
-	w.fd = file_of(fi)->fd;
-	work_add(&w);
-}
-
-static void
-run_fallocate(const struct work *w)
-{
-	int r = fallocate(w->fd, w->mode, w->off, (off_t)w->len);
-
-	reply_err(w->req, r < 0 ? errno : 0);
 }
 
 static void
 op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
     struct fuse_file_info *fi)
 {
-	struct work w = { .run = run_fallocate,
-		.req = req,
-		.mode = mode,
-		.off = off,
-		.len = (size_t)len };
+	const struct fs_range at = { file_of(fi), off, len };
 
-	if (!fs_has(node_of(req, ino))) {
+	if (fs_has(node_of(req, ino)))
+		fsreq_fallocate(req, &at, mode);
+	else
 		reply_err(req, EOPNOTSUPP);
-		return;
-	}
-	w.fd = file_of(fi)->fd;
-	work_add(&w);
 }
 
 static void
@@ -653,37 +533,18 @@ op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
 }
 
 static void
-run_copy(const struct work *w)
-{
-	off_t from = w->off, to = w->to_off;
-	ssize_t r;
-
-	r = copy_file_range(w->fd, &from, w->to_fd, &to, w->len, 0);
-	if (r < 0)
-		reply_err(w->req, errno);
-	else
-		(void)fuse_reply_write(w->req, (size_t)r);
-}
-
-static void
 op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off,
     struct fuse_file_info *fi, fuse_ino_t to, off_t to_off,
     struct fuse_file_info *to_fi, size_t len, int flags)
 {
-	struct work w = {
-		.run = run_copy, .req = req, .off = off, .to_off = to_off
-	};
+	const struct fs_range from = { file_of(fi), off, (off_t)len };
+	const struct fs_range at = { file_of(to_fi), to_off, 0 };
 
 	(void)flags; /* there are none */
-	if (!fs_has(node_of(req, ino)) || !fs_has(node_of(req, to))) {
+	if (fs_has(node_of(req, ino)) && fs_has(node_of(req, to)))
+		fsreq_copy(req, &from, &at);
+	else
 		reply_err(req, EXDEV); /* cp then reads and writes */
-		return;
-	}
-	w.fd = file_of(fi)->fd;
-	w.to_fd = file_of(to_fi)->fd;
-	/* In pieces: whoever wants more asks again. */
-	w.len = len < 8 * MAX_IO ? len : 8 * MAX_IO;
-	work_add(&w);
 }
 
 static void
@@ -702,6 +563,9 @@ op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 }
 
 /*** Directories ***/
+
+/* One buffer: one thread, and each answer is sent before the next. */
+static char bytes[MAX_IO];
 
 static void
 op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

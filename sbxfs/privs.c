@@ -100,6 +100,7 @@ static const struct jail_call calls[] = {
 	JAIL_CALL(rt_sigreturn),
 	JAIL_CALL(restart_syscall),
 	JAIL_CALL(signalfd4),
+	JAIL_CALL(eventfd2),
 	JAIL_CALL(clock_gettime),
 	JAIL_CALL(getrandom),
 #ifdef SYS_poll /* older machines have it, newer do not */

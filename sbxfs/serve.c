@@ -312,7 +312,7 @@ struct loop {
 	struct sbxfs *s;
 	const struct serve_config *cfg;
 	char *p; /* a request */
-	int sigfd;
+	int sigfd, workfd;
 	int64_t started;
 	bool told; /* cfg->ready was called */
 };
@@ -349,22 +349,25 @@ turn(struct loop *l)
 {
 	struct client *c = l->s->client;
 	bool up = client_connect(c), now = prompt(l);
-	struct pollfd pfd[3] = {
+	struct pollfd pfd[4] = {
 		{ .fd = l->s->devfd, .events = POLLIN },
 		{ .fd = l->sigfd, .events = POLLIN },
 		{ .fd = client_fd(c), .events = now ? POLLIN : POLLRDHUP },
+		{ .fd = l->workfd, .events = POLLIN },
 	};
 	int n, ms = now ? -1 : LAZY_MS;
 
 	if (client_wants_write(c))
 		pfd[2].events |= POLLOUT;
-	n = poll(pfd, 3, !up || !l->told ? CLIENT_RETRY_MS : ms);
+	n = poll(pfd, 4, !up || !l->told ? CLIENT_RETRY_MS : ms);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 	if (pfd[1].revents != 0 && (n = taken_signal(l->sigfd)) != 0)
 		return n;
 	if (pfd[2].revents != 0 || n == 0)
 		client_drain(c);
+	if (pfd[3].revents != 0)
+		work_ended();
 	tell_ready(l);
 	if (pfd[0].revents == 0)
 		return 0;
@@ -380,7 +383,7 @@ run(struct sbxfs *s, const struct serve_config *cfg)
 	if ((l.sigfd = signals()) < 0)
 		return -errno;
 	/* After the signals are blocked: the threads inherit that. */
-	r = work_start();
+	r = work_start(&l.workfd);
 	l.p = xmalloc(REQUEST_MAX);
 	while (r == 0)
 		r = turn(&l);

@@ -1,9 +1,11 @@
 /*
- * work.h - a few threads for what storage can delay: fsync, fallocate, copies
- * of ranges. They touch nothing of the tree, only descriptors, which the
- * kernel's open files keep until their requests are answered. Reads and
- * writes stay with the dispatching thread: a hand-over costs more than what
- * the page cache takes to answer.
+ * work.h - a few threads for what storage can delay. They touch nothing of
+ * the tree, only descriptors, which the kernel's open files or the work
+ * itself keep until it has ended.
+ *
+ * A process that is killed while it waits goes only when its request is
+ * answered: what has not begun then ends at once. What has, goes on: these
+ * calls heed no signal but those that end us.
  */
 #ifndef SBXFS_WORK_H
 #define SBXFS_WORK_H
@@ -13,23 +15,28 @@
 
 #include "sbxfs/impl.h"
 
+/* Each kind's own struct begins with one. */
 struct work {
-	STAILQ_ENTRY(work) link; /* private */
-	/* Does it, and answers req, in another thread. */
-	void (*run)(const struct work *w);
-	fuse_req_t req;
-	int fd, mode;
-	off_t off;
-	size_t len;
-	int to_fd; /* of a copy */
-	off_t to_off;
+	/* In another thread: the result, or -errno. */
+	ssize_t (*run)(struct work *w);
+	/* Answers req. In the dispatching thread where it touches the tree,
+	 * otherwise in any. */
+	void (*end)(struct work *w);
+	bool tree;
+	fuse_req_t req; /* NULL: nobody waits */
+	ssize_t result; /* of run; -EINTR when it did not begin */
+	/* below is private */
+	STAILQ_ENTRY(work) link;
 };
 
-/* Starts the threads: 0 or -errno. */
-int work_start(void);
+/* Starts the threads: 0 or -errno. *ret_fd becomes readable when
+ * work_ended is to be called. */
+int work_start(int *ret_fd);
 /* Does what is waiting, and ends them. */
 void work_stop(void);
-/* Hands a copy of w over. */
-void work_add(const struct work *w);
+/* Ends what is to be ended in the dispatching thread. */
+void work_ended(void);
+/* Hands w over, memory from malloc, which is freed after its end. */
+void work_add(struct work *w);
 
 #endif
