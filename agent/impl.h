@@ -124,7 +124,6 @@ struct method {
 /* Tables that end with name NULL. */
 extern const struct method jobs_methods[];
 extern const struct method env_methods[];
-extern const struct method ports_methods[];
 extern const struct method files_methods[];
 extern const struct method tree_methods[];
 /* Set once at start: --files. */

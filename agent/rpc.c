@@ -49,7 +49,6 @@ static const struct method *const groups[] = {
 	rpc_methods,
 	jobs_methods,
 	env_methods,
-	ports_methods,
 	files_methods,
 	tree_methods,
 };

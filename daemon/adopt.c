@@ -10,6 +10,7 @@
 #include "daemon/brokerc.h"
 #include "daemon/front_impl.h"
 #include "daemon/jobs.h"
+#include "daemon/ports.h"
 #include "daemon/store.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -66,10 +67,12 @@ adopt_up(struct sandbox *sb)
 	case SB_STARTING:
 		sb->state = SB_STARTING;
 		sb->started_ms = sb->changed_ms;
+		ports_adopt(sb);
 		life_claim(sb); /* a kill may have come before it */
 		return;
 	case SB_PAUSED:
 		sb->started_ms = sb->changed_ms;
+		ports_adopt(sb);
 		life_connect(sb);
 		return;
 	case SB_STOPPING:
@@ -93,6 +96,7 @@ adopt_down(struct sandbox *sb, const struct rt_info *i)
 		return;
 	}
 	jobs_down(sb);
+	ports_down(sb);
 	if (i == NULL) {
 		set_state(sb, SB_ERROR, "its disk is gone");
 		return;

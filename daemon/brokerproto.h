@@ -23,6 +23,7 @@ enum broker_op {
 	BROKER_STATS,	   /* id -> stats */
 	BROKER_TREES,	   /* id -> trees, descriptors */
 	BROKER_STREAM,	   /* id, fdnum, ino, flag: writing -> descriptor */
+	BROKER_SOCKETS,	   /* id, flag: TCP, else SOCK_DIAG -> descriptors */
 	BROKER_FILES,	   /* id */
 	BROKER_LIST,	   /* -> one packet an instance, then more == 0 */
 	BROKER_RELOAD,	   /* as SIGHUP to the broker */

@@ -323,7 +323,7 @@ check_wire(const struct loader *l, struct err *e)
 	if (w->total_warm > l->c->pool_max_warm)
 		return bad_key(l, "pool.total_warm", e,
 		    "pool.max_warm must be >= pool.total_warm");
-	if (w->port_min > w->port_max)
+	if (l->c->tunnel_port_min > l->c->tunnel_port_max)
 		return bad_key(l, "limits.tunnel_port_min", e,
 		    "tunnel_port_min must be <= tunnel_port_max");
 	return 0;
@@ -542,6 +542,7 @@ config_free(struct config *c)
 	free(c->cgroup);
 	free(c->agent);
 	free(c->node_id);
+	free(c->tunnel_bind_address);
 	free(c);
 }
 

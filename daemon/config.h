@@ -63,6 +63,10 @@ struct config {
 	int64_t max_ttl_s;			     /* 86400 */
 	int64_t connect_timeout_s;		     /* 600 */
 	int64_t job_output_bytes;		     /* kept of one job: 64m */
+	int64_t max_tunnels;	   /* exposed ports of a sandbox: 10 */
+	int64_t max_tunnel_conns;  /* of a tunnel at a time: 100, 0 any */
+	char *tunnel_bind_address; /* 127.0.0.1 */
+	int64_t tunnel_port_min, tunnel_port_max; /* 0: the kernel's choice */
 	int64_t jobs_kept;	/* finished jobs of a sandbox: 100 */
 	int64_t pool_min_base;	/* pool.min_base: 2, of profiles without */
 	int64_t pool_max_warm;	/* pool.max_warm: 60, all profiles */

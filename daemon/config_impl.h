@@ -13,7 +13,6 @@ struct wire {
 	char *tls_cert, *tls_key;
 	bool multi_tenant;
 	int64_t total_warm;
-	int64_t port_min, port_max;
 	char *text; /* of all others */
 	int64_t number;
 };

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "daemon/config_impl.h"
+#include "lib/hostport.h"
 #include "lib/mem.h"
 #include "lib/size.h"
 
@@ -120,6 +121,17 @@ set_tcp(const struct field *f, const char *text, struct err *e)
 	    inet_pton(AF_INET6, name, &a) != 1)
 		return err_setx(e, EINVAL, "%s: %.64s: not a numeric address",
 		    f->name, name);
+	return set_string(f, text, e);
+}
+
+static int
+set_address(const struct field *f, const char *text, struct err *e)
+{
+	struct hostport h;
+
+	if (!hostport_set(&h, text, 0))
+		return err_setx(e, EINVAL, "%s: %.64s: not a numeric address",
+		    f->name, text);
 	return set_string(f, text, e);
 }
 
@@ -273,6 +285,7 @@ KIND(path, STRING, "a string");
 KIND(node, STRING, "a string");
 KIND(cgroup, STRING, "a string");
 KIND(tcp, STRING, "a string");
+KIND(address, STRING, "a string");
 KIND(name, STRING, "a string");
 KIND(only, STRING, "a string");
 KIND(int, WHOLE, "an integer");
@@ -345,15 +358,16 @@ static const struct row keys[] = {
 	    .note = UNUSED },
 	{ "limits.rate_limit_entries", WIRE(number, int), .max = INT32_MAX,
 	    .note = UNUSED },
-	{ "limits.max_tunnels", WIRE(number, int), .max = INT32_MAX,
-	    .note = UNUSED },
-	{ "limits.max_connections_per_tunnel", WIRE(number, int),
-	    .max = INT32_MAX, .note = UNUSED },
-	{ "limits.tunnel_bind_address", WIRE(text, string), .note = UNUSED },
-	{ "limits.tunnel_port_min", WIRE(port_min, int), .max = 65535,
-	    .note = UNUSED },
-	{ "limits.tunnel_port_max", WIRE(port_max, int), .max = 65535,
-	    .note = UNUSED },
+	{ "limits.max_tunnels", CONFIG(max_tunnels, int), .def = "10",
+	    .max = INT32_MAX },
+	{ "limits.max_connections_per_tunnel", CONFIG(max_tunnel_conns, int),
+	    .def = "100", .max = INT32_MAX, FIXED },
+	{ "limits.tunnel_bind_address", CONFIG(tunnel_bind_address, address),
+	    .def = "127.0.0.1", FIXED },
+	{ "limits.tunnel_port_min", CONFIG(tunnel_port_min, int), .def = "0",
+	    .max = 65535, FIXED },
+	{ "limits.tunnel_port_max", CONFIG(tunnel_port_max, int), .def = "0",
+	    .max = 65535, FIXED },
 	{ "network.bridge_name", WIRE(text, string), .note = UNUSED },
 	{ "pool.min_base", CONFIG(pool_min_base, int), .def = "2",
 	    .max = 100000 },

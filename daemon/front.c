@@ -85,6 +85,7 @@ sb_new(struct front *f, const char *id)
 	sb->labels = json_object();
 	sb->env = json_object();
 	sb->modes = json_object();
+	sb->exposed = json_object();
 	sb->created_ms = now_real_ms();
 	sb->changed_ms = sb->env_ms = sb->ctl_ms = sb->created_ms;
 	sb->active_ms = sb->created_ms;
@@ -105,11 +106,13 @@ sb_unref(struct sandbox *sb)
 {
 	if (--sb->refs != 0)
 		return;
-	assert(TAILQ_EMPTY(&sb->waits) && sb->agent == NULL);
+	assert(
+	    TAILQ_EMPTY(&sb->waits) && sb->agent == NULL && sb->ports == NULL);
 	jobs_free(sb);
 	json_decref(sb->labels);
 	json_decref(sb->env);
 	json_decref(sb->modes);
+	json_decref(sb->exposed);
 	free(sb);
 }
 

@@ -34,6 +34,7 @@ struct pool;
 struct tree_server;
 struct http_server;
 struct job;
+struct ports;
 
 enum sb_state {
 	SB_CREATING,
@@ -88,6 +89,7 @@ struct sandbox {
 	bool used;	    /* somebody named it since its creation */
 	json_t *labels;	    /* object of strings, never NULL */
 	json_t *env;	    /* object of strings, in order, never NULL */
+	json_t *exposed;    /* {"8080":"127.0.0.1:32768"}, never NULL */
 	int64_t created_ms; /* real time */
 	int64_t env_ms;	    /* last change of env, of settings: real time */
 	int64_t ctl_ms;
@@ -99,6 +101,9 @@ struct sandbox {
 	uint32_t id_base;
 	uint32_t run;
 	struct agentc *agent; /* NULL unless up */
+	struct ports *ports;  /* ports.h's; NULL before its first use */
+	int64_t ports_ms;     /* real time: what ports says changed */
+	uint64_t ports_hash;  /* of what it said */
 	struct job_list jobs; /* in order of their numbers */
 	struct job *newest;   /* what exec readers get; NULL none */
 	struct spool *spool;  /* jobs.c's; NULL before the first job */

@@ -24,6 +24,7 @@
 #include "daemon/http.h"
 #include "daemon/jobs.h"
 #include "daemon/poolrun.h"
+#include "daemon/ports.h"
 #include "daemon/store.h"
 #include "daemon/tree.h"
 #include "lib/fd.h"
@@ -155,6 +156,8 @@ on_tick(uv_timer_t *t)
 
 	for (sb = TAILQ_FIRST(&f->sandboxes); sb != NULL; sb = next) {
 		next = TAILQ_NEXT(sb, link);
+		if (ports_busy(sb))
+			sb->active_ms = now;
 		if (is_over(sb, now) && sandbox_destroy(sb, &e) < 0)
 			log_warnx("sandbox %s: %s", sb->id, e.text);
 	}
@@ -323,6 +326,7 @@ close_all(struct process *p)
 	while ((sb = TAILQ_FIRST(&f->sandboxes)) != NULL) {
 		agentc_free(sb->agent);
 		sb->agent = NULL;
+		ports_free(sb);
 		registry_remove(sb);
 		sb_unref(sb);
 	}

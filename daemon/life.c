@@ -19,6 +19,7 @@
 #include "daemon/front_impl.h"
 #include "daemon/jobs.h"
 #include "daemon/poolrun.h"
+#include "daemon/ports.h"
 #include "daemon/store.h"
 #include "daemon/tree.h"
 #include "lib/log.h"
@@ -138,6 +139,7 @@ drop_agent(struct sandbox *sb)
 {
 	agentc_free(sb->agent);
 	sb->agent = NULL;
+	ports_down(sb);
 }
 
 static void

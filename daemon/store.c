@@ -70,6 +70,7 @@ static const struct column columns[] = {
 	COL("ctl_ms", ctl_ms, COL_I64),
 	COL("changed_ms", changed_ms, COL_I64),
 	COL("next_job", next_job, COL_INT),
+	COL("exposed", exposed, COL_JSON),
 };
 
 #define NCOLUMNS (sizeof(columns) / sizeof(columns[0]))
@@ -170,6 +171,40 @@ make_tables(struct store *s, struct err *e)
 	return run(s, buf_str(&sql), e);
 }
 
+static const char *
+missing(enum kind kind)
+{
+	return kind == COL_JSON ? "'{}'" : kind == COL_TEXT ? "''" : "0";
+}
+
+/* A file of before a column was thought of gets it: no other version. */
+static int
+add_columns(struct store *s, struct err *e)
+{
+	cleanup_buf struct buf sql = BUF_INIT;
+	int there;
+	size_t i;
+
+	for (i = 0; i < NCOLUMNS; i++) {
+		buf_clear(&sql);
+		(void)buf_addf(&sql,
+		    "SELECT count(*) FROM pragma_table_info('sandbox') "
+		    "WHERE name = '%s'",
+		    columns[i].name);
+		if (ask(s, buf_str(&sql), &there, e) < 0)
+			return -1;
+		if (there != 0)
+			continue;
+		buf_clear(&sql);
+		(void)buf_addf(&sql,
+		    "ALTER TABLE sandbox ADD COLUMN %s NOT NULL DEFAULT %s",
+		    columns[i].name, missing(columns[i].kind));
+		if (run(s, buf_str(&sql), e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int
 check_schema(struct store *s, struct err *e)
 {
@@ -184,7 +219,7 @@ check_schema(struct store *s, struct err *e)
 		    "store %s: is of a newer sbxd (schema %d, this one knows "
 		    "%d)",
 		    s->path, version, SCHEMA);
-	return 0;
+	return add_columns(s, e);
 }
 
 static int
@@ -404,6 +439,7 @@ free_filled(struct sandbox *sb)
 	json_decref(sb->modes);
 	json_decref(sb->labels);
 	json_decref(sb->env);
+	json_decref(sb->exposed);
 	free(sb);
 }
 

@@ -8,18 +8,16 @@
 #include <unistd.h>
 
 #include "agent/frame.h"
-#include "daemon/agentc.h"
 #include "daemon/brokerc.h"
 #include "daemon/events.h"
 #include "daemon/front_impl.h"
 #include "daemon/poolrun.h"
+#include "daemon/ports.h"
 #include "daemon/tree_impl.h"
 #include "daemon/values.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
 
-/* An agent that takes longer to say what listens is no help to an `ls -l`. */
-#define PORTS_MS 1000
 #define PREAD_MAX (1u << 20)
 
 /*** Text ***/
@@ -182,43 +180,53 @@ read_stats(struct treq *r, struct sandbox *sb)
 	brokerc_ask(r->t->f->broker, &q, true, got_stats, treq_ref(r));
 }
 
-static void
-give_ports(struct treq *r, const json_t *listen)
-{
-	cleanup_buf struct buf text = BUF_INIT;
-	struct sandbox *sb = sandbox_by_id(r->t->f, r->box);
+/* A look at what listens, for a read. */
+struct ports_read {
+	struct ports_look look;
+	struct treq *r;
+};
 
-	value_ports(&text, listen);
-	give_text(r, &text,
-	    sb != NULL && sb->started_ms != 0 ? sb->started_ms : now_real_ms());
+static void
+give_ports(struct treq *r, const struct listener *l, size_t n)
+{
+	struct sandbox *sb = sandbox_by_id(r->t->f, r->box);
+	cleanup_buf struct buf text = BUF_INIT;
+
+	if (sb == NULL) {
+		treq_fail_code(r, ESTALE, "the sandbox was destroyed");
+		return;
+	}
+	value_ports(&text, sb, l, n);
+	if (hash(&text) != sb->ports_hash)
+		sb->ports_ms = now_real_ms();
+	sb->ports_hash = hash(&text);
+	give_text(r, &text, sb->ports_ms);
 }
 
+/* What cannot be asked listens on nothing. */
 static void
-got_ports(void *arg, const json_t *result, const void *bin, size_t bin_len,
+looked_ports(struct ports_look *k, const struct listener *l, size_t n,
     const struct err *e)
 {
-	struct treq *r = arg;
+	struct ports_read *p = k->arg;
+	struct treq *r = p->r;
 
-	(void)bin;
-	(void)bin_len;
+	(void)e;
+	free(p);
 	if (!r->answered)
-		give_ports(
-		    r, e == NULL ? json_object_get(result, "listen") : NULL);
+		give_ports(r, l, n);
 	treq_unref(r);
 }
 
 static void
 read_ports(struct treq *r, struct sandbox *sb)
 {
-	if (sb->state != SB_RUNNING || sb->agent == NULL) {
-		give_ports(r, NULL);
-		return;
-	}
-	agentc_call(sb->agent,
-	    &(struct agent_call){ .method = "sbx.ports",
-		.timeout_ms = PORTS_MS,
-		.done = got_ports,
-		.arg = treq_ref(r) });
+	struct ports_read *p = xcalloc(1, sizeof(*p));
+
+	p->r = treq_ref(r);
+	p->look.done = looked_ports;
+	p->look.arg = p;
+	ports_look(sb, &p->look);
 }
 
 /*** Of a job ***/

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "daemon/errlog.h"
+#include "daemon/ports.h"
 #include "lib/words.h"
 
 /* Of text on these files; what an agent says never makes them longer. */
-#define PORTS_MAX 4096
 
 /* On one line, whoever wrote s: a reason may quote a guest. */
 static void
@@ -315,19 +315,21 @@ value_stats(struct buf *b, const struct rt_stats *s)
 }
 
 void
-value_ports(struct buf *b, const json_t *listen)
+value_ports(
+    struct buf *b, const struct sandbox *sb, const struct listener *l, size_t n)
 {
-	json_int_t port, before = 0;
-	size_t i, n = json_array_size(listen);
+	const struct tunnel *t = NULL;
+	char text[HOSTPORT_TEXT];
+	size_t i;
 
-	for (i = 0; i < n && i < PORTS_MAX; i++) {
-		port = json_integer_value(
-		    json_object_get(json_array_get(listen, i), "port"));
-		if (port < 1 || port > 65535 || port == before)
-			continue;
-		(void)buf_addf(b, "# listen %d\n", (int)port);
-		before = port;
+	while ((t = ports_next(sb, t)) != NULL) {
+		hostport_text(tunnel_host(t), text);
+		(void)buf_addf(b, "expose %d as %s\n", tunnel_port(t), text);
 	}
+	for (i = 0; i < n; i++)
+		if ((i == 0 || l[i].port != l[i - 1].port) &&
+		    ports_find(sb, l[i].port) == NULL)
+			(void)buf_addf(b, "# listen %u\n", l[i].port);
 }
 
 /*** A job ***/

@@ -9,6 +9,7 @@
 
 #include "daemon/front.h"
 #include "daemon/jobs.h"
+#include "lib/sockdiag.h"
 #include "pool/pool.h"
 
 /*** Of the root ***/
@@ -24,8 +25,9 @@ void value_status(struct buf *b, const struct sandbox *sb, int64_t now_ms);
 void value_ctl(struct buf *b, const struct sandbox *sb);
 void value_env(struct buf *b, const struct sandbox *sb);
 void value_stats(struct buf *b, const struct rt_stats *s);
-/* listen: what the agent's sbx.ports answered, untrusted; NULL: nothing. */
-void value_ports(struct buf *b, const json_t *listen);
+/* What is exposed, then what of the n ports listened on is not. */
+void value_ports(struct buf *b, const struct sandbox *sb,
+    const struct listener *l, size_t n);
 void value_create_line(struct buf *b, const struct sandbox *sb);
 
 /*** Of a job ***/

@@ -60,8 +60,8 @@ after_wait(struct verbs *v)
 	return then(v, sb);
 }
 
-static void
-settle(struct verbs *v, const struct err *e)
+void
+verbs_settle(struct verbs *v, const struct err *e)
 {
 	stop_timer(v);
 	v->settled = true;
@@ -76,7 +76,7 @@ static void
 on_settled(struct wait *w, struct sandbox *sb, const struct err *e)
 {
 	(void)sb;
-	settle(w->arg, e);
+	verbs_settle(w->arg, e);
 }
 
 static void
@@ -100,7 +100,7 @@ on_timeout(uv_timer_t *t)
 	undo_create(v);
 	err_setx(&e, ETIMEDOUT, "it did not finish within %lld s",
 	    (long long)v->wait_ms / 1000);
-	settle(v, &e);
+	verbs_settle(v, &e);
 }
 
 int
@@ -136,6 +136,7 @@ void
 verbs_free(struct verbs *v)
 {
 	wait_cancel(&v->wait);
+	verbs_expose_cancel(v);
 	stop_timer(v);
 	free(v->shown);
 	free(v->text);

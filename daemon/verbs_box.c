@@ -1,5 +1,5 @@
 /*
- * verbs_box.c - lines of a sandbox's ctl, env and ports.
+ * verbs_box.c - lines of a sandbox's ctl and env.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -388,24 +388,3 @@ verbs_env_text(struct verbs *v, struct sandbox *sb)
 	json_decref(env);
 	return r;
 }
-
-/*** ports ***/
-
-static int
-ports_later(struct verbs *v, struct sandbox *sb, const struct words *w)
-{
-	int64_t port;
-
-	(void)sb;
-	if (int_parse(w->w[1], 1, 65535, &port) < 0)
-		return err_setx(&v->e, EINVAL,
-		    "%s %.32s: expected a port, 1 to 65535", w->w[0], w->w[1]);
-	return err_setx(&v->e, EOPNOTSUPP,
-	    "%s %.32s: exposing ports is not there yet", w->w[0], w->w[1]);
-}
-
-const struct verb verbs_ports[] = {
-	{ "expose", ports_later, 1, 3, "PORT [as [ADDR:]PORT]", true },
-	{ "close", ports_later, 1, 1, "PORT", false },
-	{ 0 },
-};

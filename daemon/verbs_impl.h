@@ -31,10 +31,11 @@ struct verbs {
 	struct wait wait;
 	uv_timer_t *timer;
 	int64_t wait_ms;
-	bool settled;	      /* the wait has ended */
-	bool failed;	      /* and not well: e */
-	bool in_line;	      /* the line's function has not returned */
-	char made[RT_ID_MAX]; /* what a create made, while it is waited for */
+	bool settled;	       /* the wait has ended */
+	bool failed;	       /* and not well: e */
+	bool in_line;	       /* the line's function has not returned */
+	struct expose *expose; /* a port that is waited for, or NULL */
+	char made[RT_ID_MAX];  /* what a create made, while it is waited for */
 	int (*then)(struct verbs *v, struct sandbox *sb);
 	verbs_done *done;
 	void *arg;
@@ -71,6 +72,10 @@ bool verbs_next_line(struct verbs *v);
 /* Over it, and its newline. */
 void verbs_pass_line(struct verbs *v);
 
+/* What the line waited for has come to an end, e NULL: a good one. */
+void verbs_settle(struct verbs *v, const struct err *e);
+/* Ends the wait for a port without a word. */
+void verbs_expose_cancel(struct verbs *v);
 /* Waits until sb is settled, at most ms; then (may be NULL) goes on. */
 int verbs_wait(struct verbs *v, struct sandbox *sb, int64_t ms,
     int (*then)(struct verbs *v, struct sandbox *sb));

@@ -1,5 +1,6 @@
 #include "daemon/worker.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -25,6 +26,8 @@ struct answer {
 	int fds[RT_TREES_MAX];
 	size_t nfds;
 };
+
+static_assert(RT_SOCKETS <= RT_TREES_MAX, "fds of an answer");
 
 struct op {
 	const char *name;
@@ -220,6 +223,20 @@ run_stream(struct worker *w, const struct broker_req *q, struct answer *a,
 }
 
 static int
+run_sockets(struct worker *w, const struct broker_req *q, struct answer *a,
+    struct err *e)
+{
+	bool tcp = q->flag != 0;
+	size_t n = tcp ? RT_SOCKETS : 1;
+
+	if (w->rt->sockets(
+		q->id, tcp ? RT_SOCKET_TCP : RT_SOCKET_DIAG, a->fds, n, e) < 0)
+		return -1;
+	a->nfds = n;
+	return 0;
+}
+
+static int
 run_files(struct worker *w, const struct broker_req *q, struct answer *a,
     struct err *e)
 {
@@ -267,6 +284,7 @@ static const struct op ops[BROKER_OPS] = {
 	[BROKER_STATS] = { "stats", true, check_none, run_stats },
 	[BROKER_TREES] = { "trees", true, check_none, run_trees },
 	[BROKER_STREAM] = { "stream", true, check_stream, run_stream },
+	[BROKER_SOCKETS] = { "sockets", true, check_flag, run_sockets },
 	[BROKER_FILES] = { "files", true, check_none, run_files },
 	[BROKER_LIST] = { "list", false, check_none, run_list },
 	[BROKER_RELOAD] = { "reload", false, check_none, run_reload },

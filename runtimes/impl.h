@@ -29,6 +29,7 @@ struct native {
 	int pin_ns;    /* the pinned one */
 	int stem_ns;   /* the small one that sandboxes are cloned from */
 	int uts_ns;    /* our own, to come back to */
+	int net_ns;    /* the same */
 	int agent_fd;  /* the agent's program, sealed */
 	bool entered;  /* all of this is there */
 	char boot[40]; /* boot id of the kernel */

@@ -4,10 +4,13 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/magic.h>
+#include <linux/netlink.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -196,6 +199,66 @@ instance_stream(
 		return err_set(
 		    e, errno, "sandbox %s: descriptor %d", id, which->fdnum);
 	*ret_fd = fd;
+	return 0;
+}
+
+/*** Sockets ***/
+
+static int
+make_socket(enum rt_socket what)
+{
+	const int flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
+	int fd;
+
+	switch (what) {
+	case RT_SOCKET_DIAG:
+		return socket(AF_NETLINK, SOCK_RAW | flags, NETLINK_SOCK_DIAG);
+	case RT_SOCKET_TCP:
+		break;
+	}
+	fd = socket(AF_INET6, SOCK_STREAM | flags, 0);
+	if (fd < 0 && errno == EAFNOSUPPORT)
+		fd = socket(AF_INET, SOCK_STREAM | flags, 0);
+	return fd;
+}
+
+static int
+make_sockets(enum rt_socket what, int *ret_fds, size_t n)
+{
+	size_t i;
+	int err;
+
+	for (i = 0; i < n; i++) {
+		if ((ret_fds[i] = make_socket(what)) >= 0)
+			continue;
+		err = -errno;
+		while (i > 0)
+			close_fd(&ret_fds[--i]);
+		return err;
+	}
+	return 0;
+}
+
+/* A worker that cannot come back would make the next sandbox's sockets, or
+ * the host's, in this one's network: it must not go on. */
+int
+instance_sockets(
+    const char *id, enum rt_socket what, int *ret_fds, size_t n, struct err *e)
+{
+	cleanup_fd int proc = -1, net = -1;
+	struct record r;
+	int err;
+
+	if (instance_up(id, &r, &proc, e) < 0)
+		return -1;
+	if ((net = openat(proc, "ns/net", O_RDONLY | O_CLOEXEC)) < 0 ||
+	    setns(net, CLONE_NEWNET) < 0)
+		return err_set(e, errno, "sandbox %s: network", id);
+	err = make_sockets(what, ret_fds, n);
+	if (setns(native.net_ns, CLONE_NEWNET) < 0)
+		abort();
+	if (err < 0)
+		return err_set(e, -err, "sandbox %s: socket", id);
 	return 0;
 }
 

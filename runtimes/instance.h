@@ -21,6 +21,8 @@ int instance_trees(
     const char *id, struct rt_tree *ret, size_t *n, struct err *e);
 int instance_stream(
     const char *id, const struct rt_stream *which, int *ret_fd, struct err *e);
+int instance_sockets(
+    const char *id, enum rt_socket what, int *ret_fds, size_t n, struct err *e);
 int instance_list(
     int (*each)(const struct rt_info *, void *), void *arg, struct err *e);
 

@@ -374,6 +374,7 @@ const struct runtime runtime_native = {
 	.stats = instance_stats,
 	.trees = instance_trees,
 	.stream = instance_stream,
+	.sockets = instance_sockets,
 	.files = native_files,
 	.list = instance_list,
 };

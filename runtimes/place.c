@@ -505,6 +505,7 @@ copy_env(const struct rt_env *env)
 		.pin_ns = -1,
 		.stem_ns = -1,
 		.uts_ns = -1,
+		.net_ns = -1,
 		.agent_fd = -1,
 	};
 	native.env.run_dir = xstrdup(env->run_dir);
@@ -528,8 +529,9 @@ place_init(const struct rt_env *env, struct err *e)
 	if ((native.stem_ns = new_namespace(stem_steps, NULL)) < 0)
 		return err_set(e, -native.stem_ns, "stem mount namespace");
 	native.uts_ns = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
-	if (native.uts_ns < 0)
-		return err_set(e, errno, "host name namespace");
+	native.net_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (native.uts_ns < 0 || native.net_ns < 0)
+		return err_set(e, errno, "namespaces of host name, network");
 	return 0;
 }
 

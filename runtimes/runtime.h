@@ -21,6 +21,7 @@
 #define RT_ID_MAX 64   /* "sbx-", a node id of 23 and "-", 32 digits, NUL */
 #define RT_NAME_MAX 64 /* host names, images, profiles; NUL included */
 #define RT_TREES_MAX 8
+#define RT_SOCKETS 8 /* that one request for TCP sockets makes */
 
 /* All 0 means no limit. */
 struct rt_limits {
@@ -92,6 +93,11 @@ struct rt_stream {
 	bool writing;
 };
 
+enum rt_socket {
+	RT_SOCKET_DIAG,
+	RT_SOCKET_TCP,
+};
+
 struct runtime {
 	const char *name;
 
@@ -127,6 +133,13 @@ struct runtime {
 	/* Reopens a descriptor of the agent's after a restart of the front. */
 	int (*stream)(const char *id, const struct rt_stream *which,
 	    int *ret_fd, struct err *e);
+	/*
+	 * Sockets that belong to its network, for the front to use: one of
+	 * NETLINK_SOCK_DIAG, which tells what listens, or n TCP ones that are
+	 * not connected yet (of IPv6, for both, where the kernel has it).
+	 */
+	int (*sockets)(const char *id, enum rt_socket what, int *ret_fds,
+	    size_t n, struct err *e);
 	/* The agent on the disk of one that is down, for files only; it ends
 	 * when its last connection has been closed for 10 s, or at start. */
 	int (*files)(const char *id, struct err *e);

@@ -443,17 +443,6 @@ def test_process_one_is_safe(agent, c):
     assert out == b"0\n", out
 
 
-def test_ports(agent, c):
-    s = socket.socket()
-    s.bind(("127.0.0.1", 0))
-    s.listen()
-    port = s.getsockname()[1]
-    found = c.call("sbx.ports")["listen"]
-    assert {"port": port, "addr": "127.0.0.1"} in found, found
-    assert found == sorted(found, key=lambda p: (p["port"], p["addr"]))
-    s.close()
-
-
 # Files
 
 

@@ -10,16 +10,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/buf.h"
 #include "lib/fd.h"
+#include "lib/sockdiag.h"
 #include "lib/words.h"
 #include "runtimes/native.h"
 #include "runtimes/runtime.h"
@@ -242,6 +245,37 @@ do_stream(const struct words *w)
 	(void)close(fd);
 }
 
+/* listen ID: the ports that are listened on, in order, and whether a socket of
+ * its network can be connected to the first. */
+static void
+do_listen(const struct words *w)
+{
+	static struct listener l[SOCKDIAG_MAX];
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6 };
+	int fds[RT_SOCKETS], diag, n, i;
+	struct err e;
+
+	if (rt->sockets(w->w[1], RT_SOCKET_DIAG, &diag, 1, &e) < 0 ||
+	    rt->sockets(w->w[1], RT_SOCKET_TCP, fds, RT_SOCKETS, &e) < 0) {
+		answer(-1, &e);
+		return;
+	}
+	n = sockdiag_listeners(diag, l);
+	printf("ok");
+	for (i = 0; i < n; i++)
+		printf(" %u", l[i].port);
+	if (n > 0) {
+		to.sin6_port = htons(l[0].port);
+		to.sin6_addr = l[0].addr;
+		i = connect(fds[0], (struct sockaddr *)&to, sizeof(to));
+		printf(" %s", i == 0 || errno == EINPROGRESS ? "reached" : "-");
+	}
+	printf("\n");
+	(void)close(diag);
+	for (i = 0; i < RT_SOCKETS; i++)
+		(void)close(fds[i]);
+}
+
 static int
 list_one(const struct rt_info *info, void *arg)
 {
@@ -291,6 +325,7 @@ static const struct {
 	{ "put", 4, do_put },
 	{ "get", 3, do_put },
 	{ "stream", 5, do_stream },
+	{ "listen", 2, do_listen },
 	{ "list", 1, do_list },
 	{ "fork", 1, do_fork },
 };

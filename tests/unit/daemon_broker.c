@@ -119,6 +119,20 @@ rt_stream(
 }
 
 static int
+rt_sockets(
+    const char *id, enum rt_socket what, int *ret_fds, size_t n, struct err *e)
+{
+	size_t i;
+
+	(void)id;
+	(void)e;
+	for (i = 0; i < n; i++)
+		ret_fds[i] = open(
+		    what == RT_SOCKET_TCP ? "/" : "/proc", O_PATH | O_CLOEXEC);
+	return 0;
+}
+
+static int
 rt_files(const char *id, struct err *e)
 {
 	(void)id;
@@ -152,6 +166,7 @@ static const struct runtime rt = {
 	.stats = rt_stats,
 	.trees = rt_trees,
 	.stream = rt_stream,
+	.sockets = rt_sockets,
 	.files = rt_files,
 	.list = rt_list,
 };
@@ -510,6 +525,10 @@ START_TEST(client_gets_descriptors)
 	(void)close(last_fds[1]);
 	ask(BROKER_STREAM, ID_A, false, 1);
 	run_until(&answers, 2);
+	ck_assert_uint_eq(last_nfds, 1);
+	(void)close(last_fds[0]);
+	ask(BROKER_SOCKETS, ID_A, false, 1);
+	run_until(&answers, 3);
 	ck_assert_uint_eq(last_nfds, 1);
 	(void)close(last_fds[0]);
 }

@@ -335,8 +335,8 @@ END_TEST
 
 START_TEST(a_key_without_effect_is_a_warning)
 {
-	warns("[limits]\nmax_tunnels = 3",
-	    "line 2: limits.max_tunnels has no effect in this version");
+	warns("[limits]\nmax_templates = 3",
+	    "line 2: limits.max_templates has no effect in this version");
 }
 END_TEST
 

@@ -143,17 +143,18 @@ START_TEST(stats_are_numbers)
 }
 END_TEST
 
-START_TEST(ports_believe_no_agent)
+START_TEST(ports_that_listen_are_named_once)
 {
-	json_t *listen = json_pack("[{s:i},{s:i},{s:i},{s:i},{s:s},s]", "port",
-	    80, "port", 80, "port", 70000, "port", 3000, "port", "x", "y");
+	const struct listener l[] = { { .port = 80 },
+		{ .port = 80, .addr = { .s6_addr = { 1 } } },
+		{ .port = 3000 } };
+	struct sandbox sb = { .f = NULL };
 	struct buf b = BUF_INIT;
 
-	value_ports(&b, listen);
+	value_ports(&b, &sb, l, 3);
 	check_text(&b, "# listen 80\n# listen 3000\n");
-	value_ports(&b, NULL);
+	value_ports(&b, &sb, NULL, 0);
 	ck_assert_uint_eq(b.len, 0);
-	json_decref(listen);
 }
 END_TEST
 
@@ -212,7 +213,7 @@ main(void)
 	const TTest *const tests[] = { status_has_its_keys_in_order,
 		ctl_reads_as_it_is_written, env_is_lines,
 		create_lines_restore_what_they_say, a_user_sees_its_own,
-		stats_are_numbers, ports_believe_no_agent,
+		stats_are_numbers, ports_that_listen_are_named_once,
 		a_job_says_how_it_ended, pool_and_profiles };
 
 	return fix_main("values", tests, sizeof(tests) / sizeof(tests[0]));

@@ -274,7 +274,16 @@ START_TEST(ports_and_pool)
 	no(&root, "ports", sb,
 	    &(struct bad){ "expose x", "expected a port", EINVAL });
 	no(&root, "ports", sb,
-	    &(struct bad){ "expose 80", "not there yet", EOPNOTSUPP });
+	    &(struct bad){ "expose 80 at 81", "usage: expose", EINVAL });
+	no(&root, "ports", sb,
+	    &(struct bad){ "expose 80 as", "usage: expose", EINVAL });
+	no(&root, "ports", sb,
+	    &(struct bad){ "expose 80 as web:80", "web:80: expected [ADDRESS",
+		EINVAL });
+	no(&root, "ports", sb,
+	    &(struct bad){ "expose 80", "the sandbox is", EHOSTDOWN });
+	no(&root, "ports", sb,
+	    &(struct bad){ "close 80", "port 80 is not exposed", ENOENT });
 	no(&root, "ports", sb,
 	    &(struct bad){ "open 80", "known are expose close", EINVAL });
 	ok(&root, "ports", sb, "# listen 80\n");
