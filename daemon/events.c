@@ -120,28 +120,40 @@ wire_time(int64_t ms)
 }
 
 static json_t *
-created_data(const struct sandbox *sb)
+created_data(const struct sandbox *sb, const char *fields)
 {
 	json_t *labels = json_object_size(sb->labels) != 0
 	    ? json_deep_copy(sb->labels)
 	    : json_null();
 
+	(void)fields;
 	return json_pack("{s:s,s:o,s:s,s:s}", "image", sb->image, "labels",
 	    labels, "method", sb->warm ? "warm" : "cold", "profile",
 	    sb->profile);
 }
 
+/* " port=N" */
+static json_t *
+port_data(const struct sandbox *sb, const char *fields)
+{
+	(void)sb;
+	return json_pack("{s:i}", "port", atoi(strchr(fields, '=') + 1));
+}
+
 static const struct {
 	const char *kind;
 	const char *type;
-	json_t *(*data)(const struct sandbox *sb); /* NULL: none */
+	/* NULL: none */
+	json_t *(*data)(const struct sandbox *sb, const char *fields);
 } wire_events[] = {
 	{ "created", "sandbox.created", created_data },
 	{ "destroyed", "sandbox.destroyed", NULL },
+	{ "port", "sandbox.port", port_data },
 };
 
 static json_t *
-make_wire(const struct sandbox *sb, const char *kind, const struct event *ev)
+make_wire(const struct sandbox *sb, const char *kind, const char *fields,
+    const struct event *ev)
 {
 	json_t *o;
 	size_t i;
@@ -157,7 +169,7 @@ make_wire(const struct sandbox *sb, const char *kind, const struct event *ev)
 		json_object_set_new(o, "identity", json_string(ev->owner));
 	json_object_set_new(o, "timestamp", wire_time(ev->time_ms));
 	if (wire_events[i].data != NULL)
-		json_object_set_new(o, "data", wire_events[i].data(sb));
+		json_object_set_new(o, "data", wire_events[i].data(sb, fields));
 	return o;
 }
 
@@ -289,7 +301,7 @@ event_add(struct front *f, const struct sandbox *sb, const char *kind,
 	one.line = xasprintf("%" PRIu64 " %" PRId64 ".%03d %s %s%s\n", one.seq,
 	    one.time_ms / 1000, (int)(one.time_ms % 1000),
 	    *sb->name != '\0' ? sb->name : sb->id, kind, fields);
-	one.wire = make_wire(sb, kind, &one);
+	one.wire = make_wire(sb, kind, fields, &one);
 	append(ev, &one);
 	keep(ev, &one);
 	tree_event(f);

@@ -80,6 +80,8 @@ static int
 expose(struct verbs *v, struct sandbox *sb, const struct words *w)
 {
 	struct waited *new = xcalloc(1, sizeof(*new));
+	bool was = v->in_line;
+	int r;
 
 	new->x = (struct expose){
 		.timeout_ms = EXPOSE_WAIT_S * 1000, .done = on_exposed, .arg = v
@@ -97,7 +99,10 @@ expose(struct verbs *v, struct sandbox *sb, const struct words *w)
 		return 0;
 	}
 	v->settled = false;
-	if (ports_expose(sb, &new->x, &v->e) < 0) {
+	v->in_line = true;
+	r = ports_expose(sb, &new->x, &v->e);
+	v->in_line = was;
+	if (r < 0) {
 		verbs_expose_cancel(v);
 		return -1;
 	}

@@ -100,6 +100,21 @@ fails('another inode', errno.ESTALE, rt.ask, 'stream', sid, job['out'],
       ino + 1, 'r')
 fails('no pipe', errno.ESTALE, rt.ask, 'stream', sid, 3, ino, 'r')
 
+# sockets of its network: what listens is told and reached; the worker is in
+# its own network again
+agent.job('python3 -c "import socket, time; s = socket.create_server('
+          '(\'127.0.0.1\', 7000)); time.sleep(60)"')
+for _ in range(600):
+    if rt.ask('listen', sid):
+        break
+    time.sleep(0.05)
+eq('listens', rt.ask('listen', sid), '7000 reached')
+eq('of the host', os.readlink(f'/proc/{rt.p.pid}/ns/net'),
+   os.readlink('/proc/self/ns/net'))
+rt.ask('stop', sid)
+fails('no network of what is down', errno.ESRCH, rt.ask, 'listen', sid)
+rt.ask('start', sid)
+
 # destroy in every state, twice; nothing is left
 rt.ask('destroy', sid)
 rt.ask('destroy', sid)

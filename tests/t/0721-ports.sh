@@ -11,6 +11,7 @@ low=$((20000 + RANDOM % 9000))
 start_sbxd '[limits]' 'max_tunnels = 3' 'max_connections_per_tunnel = 2' \
     "tunnel_port_min = $low" "tunnel_port_max = $((low + 40))"
 start_sbxfs
+idle=$(find "/proc/$(role 'sbxd: front')/fd" -mindepth 1 | wc -l)
 mkdir "$M/web" || fail mkdir
 cp "$TOP/tests/t/ports_server.py" "$M/web/fs/root/" || fail cp
 
@@ -94,6 +95,7 @@ refused "$M/web/ports" 'expose 7002 as 192.0.2.1:8080' \
     'Cannot assign requested address' 'as 192.0.2.1:8080'
 
 # At most two connections a tunnel; close cuts those that are open.
+rm -f "$W/held"
 client $free hold 2 >"$W/held" 2>&1 &
 holder=$!
 wait_for 10 grep -q held "$W/held"
@@ -129,10 +131,12 @@ eq "reached" "$(client "$(sed -n 's/.*://p' "$M/slow/ports")" ask x)" \
 waiter=$!
 sleep 0.2
 slow=$(sed -n 's/^expose 7100 as .*://p' "$M/slow/ports")
+rm -f "$W/held"
 client "$slow" hold 1 >"$W/held" 2>&1 &
 holder=$!
 wait_for 10 grep -q held "$W/held"
-echo 'stop 0' >"$M/slow/ctl" || fail stop
+# (by a shell of its own: the end of our children would interrupt ours)
+check stop sh -c "echo 'stop 0' >'$M/slow/ctl'"
 wait $waiter && fail "an expose of a stopped sandbox succeeded"
 has "why" "$(cat "$W/said")" 'Host is down'
 wait $holder || fail "stop did not cut: $(cat "$W/held")"
@@ -159,6 +163,7 @@ echo 'kill $(cat pid); python3 ports_server.py 7000 >/dev/null &' \
 cat "$M/web/wait" >/dev/null
 wait_for 10 serves 'expose 7000'
 before=$(front_fds)
+rm -f "$W/held"
 /usr/bin/python3 "$TOP/tests/t/ports_client.py" "$used" hold 1 >"$W/held" &
 holder=$!
 wait_for 10 grep -q held "$W/held"
@@ -176,8 +181,10 @@ wait_for 5 same_fds
 # A look at it would be use.
 wait_for 10 grep -q ' web destroyed' "$M/events"
 client "$used" ask x 2>/dev/null && fail "its port outlived it"
+# Any of them would hold its network.
 no_sockets() {
-	! ls -l "/proc/$(role 'sbxd: front')/fd" | grep -q 'NETLINK'
+	[ "$(front_fds)" -le "$idle" ]
 }
+
 wait_for 5 no_sockets
 exit 0

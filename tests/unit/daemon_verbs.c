@@ -278,8 +278,8 @@ START_TEST(ports_and_pool)
 	no(&root, "ports", sb,
 	    &(struct bad){ "expose 80 as", "usage: expose", EINVAL });
 	no(&root, "ports", sb,
-	    &(struct bad){ "expose 80 as web:80", "web:80: expected [ADDRESS",
-		EINVAL });
+	    &(struct bad){
+		"expose 80 as web:80", "web:80: expected [ADDRESS", EINVAL });
 	no(&root, "ports", sb,
 	    &(struct bad){ "expose 80", "the sandbox is", EHOSTDOWN });
 	no(&root, "ports", sb,
