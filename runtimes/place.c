@@ -7,6 +7,7 @@
 #include <linux/nsfs.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -101,6 +102,27 @@ is_mount_namespace(int fd)
 	    ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNS;
 }
 
+/* A copy of an sbxfs mount would keep it alive when the host unmounts it. */
+static void
+drop_own_mounts(void)
+{
+	char *line = NULL, *at = NULL;
+	size_t size = 0;
+	FILE *f;
+
+	if ((f = fopen("/proc/self/mountinfo", "re")) == NULL)
+		return;
+	while (getline(&line, &size, f) > 0) {
+		if (strstr(line, " - fuse.sbx ") != NULL &&
+		    sscanf(line, "%*s %*s %*s %*s %ms", &at) == 1)
+			(void)umount2(at, MNT_DETACH | UMOUNT_NOFOLLOW);
+		free(at);
+		at = NULL;
+	}
+	free(line);
+	(void)fclose(f);
+}
+
 /* The processor that pin_steps runs on; -1: any. */
 static int pin_cpu = -1;
 
@@ -116,11 +138,13 @@ pin_steps(void)
 		if (sched_setaffinity(0, sizeof(one), &one) < 0)
 			return -errno;
 	}
+	/* What the host unmounts is not kept here, where the host shares. */
 	if (unshare(CLONE_NEWNS) < 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	    mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return -errno;
 	/* the copy of what pins it is of no use here */
 	(void)umount2(dir, MNT_DETACH);
+	drop_own_mounts();
 	return 0;
 }
 
