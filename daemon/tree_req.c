@@ -115,10 +115,12 @@ answer(struct treq *r, const char *key, json_t *value, const int *fds, size_t n)
 	json_t *msg = json_pack(
 	    "{s:s,s:I,s:o}", "jsonrpc", "2.0", "id", r->id, key, value);
 
-	if (n != 0)
-		conn_json_fds(r->conn, msg, fds, n);
-	else
+	if (n == 0) {
 		conn_json(r->conn, msg);
+		return;
+	}
+	json_object_set_new(msg, "fds", json_integer((json_int_t)n));
+	conn_json_fds(r->conn, msg, fds, n);
 }
 
 void

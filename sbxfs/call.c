@@ -6,6 +6,8 @@
 #include "lib/mem.h"
 #include "sbxfs/impl.h"
 
+#define GIVE_UP_MS 1000
+
 struct sbxfs *
 req_fs(fuse_req_t req)
 {
@@ -150,6 +152,8 @@ finish(struct call *c, const struct reply *r)
 {
 	struct sbxfs *s = c->s;
 
+	if (c->interrupted)
+		TAILQ_REMOVE(&s->interrupted, c, link);
 	if (c->done != NULL)
 		c->done(c, r);
 	if (c->h != NULL)
@@ -178,6 +182,28 @@ interrupted(fuse_req_t req, void *arg)
 
 	(void)req;
 	client_cancel(c->s->client, c->id);
+	if (!c->interrupted)
+		TAILQ_INSERT_TAIL(&c->s->interrupted, c, link);
+	c->interrupted = true;
+}
+
+/* Whoever was killed is gone only when it is answered. */
+bool
+calls_give_up(struct sbxfs *s, int64_t now_ms)
+{
+	const struct reply gone = { .error = -EINTR, .client = s->client };
+	struct call *c, *next;
+
+	for (c = TAILQ_FIRST(&s->interrupted); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (c->give_up_ms == 0)
+			c->give_up_ms = now_ms + GIVE_UP_MS;
+		if (c->give_up_ms > now_ms)
+			continue;
+		client_abandon(s->client, c->id);
+		answered(c, &gone);
+	}
+	return !TAILQ_EMPTY(&s->interrupted);
 }
 
 void

@@ -37,6 +37,7 @@ struct client {
 	bool has_binary;
 	int fds[FD_PASS_MAX * 4]; /* came, not taken yet */
 	size_t nfds;
+	size_t own_fds; /* of them, those of the answer that is handled */
 	uint64_t next_id;
 	struct pending_list pending[BUCKETS];
 	size_t npending;
@@ -239,8 +240,9 @@ client_take_fd(struct client *c)
 {
 	int fd;
 
-	if (c->nfds == 0)
+	if (c->own_fds == 0 || c->nfds == 0)
 		return -1;
+	c->own_fds--;
 	fd = c->fds[0];
 	memmove(c->fds, c->fds + 1, --c->nfds * sizeof(c->fds[0]));
 	return fd;
@@ -258,6 +260,38 @@ take_pending(struct client *c, uint64_t id)
 			return p;
 		}
 	return NULL;
+}
+
+static void
+nobody(void *arg, const struct reply *r)
+{
+	(void)arg;
+	(void)r;
+}
+
+void
+client_abandon(struct client *c, uint64_t id)
+{
+	struct pending *p;
+
+	LIST_FOREACH (p, &c->pending[id % BUCKETS], link)
+		if (p->id == id)
+			p->done = nobody;
+}
+
+/* The descriptors of an answer come in order, and go with it. */
+static void
+run_done(struct client *c, const struct pending *p, const struct reply *r,
+    const json_t *fds)
+{
+	json_int_t n = json_integer_value(fds);
+	int fd;
+
+	c->own_fds = n > 0 && n <= FD_PASS_MAX ? (size_t)n : 0;
+	p->done(p->arg, r);
+	while ((fd = client_take_fd(c)) >= 0)
+		close_fd(&fd);
+	c->own_fds = 0;
 }
 
 /* The -errno of an error object; what is not one of ours is -EIO. */
@@ -290,7 +324,7 @@ handle_reply(struct client *c, json_t *msg, json_int_t id)
 		r.data = buf_str(&c->binary);
 		r.len = c->binary.len;
 	}
-	p->done(p->arg, &r);
+	run_done(c, p, &r, json_object_get(msg, "fds"));
 	free(p);
 	return 0;
 }

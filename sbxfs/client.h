@@ -67,8 +67,10 @@ uint64_t client_call(
 void client_notify(struct client *c, const char *method, json_t *params);
 /* Asks the front to answer the request now. It is answered in any case. */
 void client_cancel(struct client *c, uint64_t id);
-/* The next descriptor that came, or -1. In a done only, once for each that
- * the answer stands for: they come in order. */
+/* Nobody waits for the answer any more: done is not called. */
+void client_abandon(struct client *c, uint64_t id);
+/* The next descriptor that came with the answer, or -1. In a done only; those
+ * that it does not take are closed. */
 int client_take_fd(struct client *c);
 
 #endif

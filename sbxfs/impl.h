@@ -25,6 +25,8 @@
 
 struct handle;
 TAILQ_HEAD(handle_list, handle);
+struct call;
+TAILQ_HEAD(call_list, call);
 
 /* What chmod and chown said about a file of the mount's root. */
 struct own {
@@ -41,9 +43,10 @@ struct sbxfs {
 	struct client *client;
 	struct nodes nodes;
 	struct boxes boxes;
-	struct handle_list handles; /* open control files */
-	gid_t group;		    /* of ctl and new */
-	int64_t since;		    /* unix seconds */
+	struct handle_list handles;   /* open control files */
+	struct call_list interrupted; /* in the order of their interrupts */
+	gid_t group;		      /* of ctl and new */
+	int64_t since;		      /* unix seconds */
 	char **profiles;
 	size_t nprofiles;
 	struct own own[16]; /* by file_index, files of the root */
@@ -136,6 +139,9 @@ int node_check(fuse_req_t req, const struct node *n);
  * which happens once, perhaps before call_send returns. done answers req.
  */
 struct call {
+	TAILQ_ENTRY(call) link; /* of s->interrupted, while in it */
+	bool interrupted;
+	int64_t give_up_ms; /* then the caller is let go; 0: not known yet */
 	struct sbxfs *s;
 	fuse_req_t req; /* NULL: nobody waits */
 	struct caller caller;
@@ -162,6 +168,10 @@ void call_send_bin(struct call *c, const char *method, json_t *params,
     const void *bin, size_t len);
 /* {"file":..., "id":..., "job":...} of a control file. */
 json_t *node_params(const struct node *n);
+
+/* Ends with EINTR those whose interrupt the front has not answered, as it
+ * stands still. Returns whether there are others, to be looked at again. */
+bool calls_give_up(struct sbxfs *s, int64_t now_ms);
 
 /* A done that answers req with the error, or 0. */
 void call_done_err(struct call *c, const struct reply *r);

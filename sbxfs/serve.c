@@ -357,9 +357,12 @@ turn(struct loop *l)
 	};
 	int n, ms = now ? -1 : LAZY_MS;
 
+	if (!up || !l->told || calls_give_up(l->s, now_ms()))
+		ms = CLIENT_RETRY_MS;
+
 	if (client_wants_write(c))
 		pfd[2].events |= POLLOUT;
-	n = poll(pfd, 4, !up || !l->told ? CLIENT_RETRY_MS : ms);
+	n = poll(pfd, 4, ms);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 	if (pfd[1].revents != 0 && (n = taken_signal(l->sigfd)) != 0)
@@ -443,6 +446,7 @@ serve(const struct serve_config *cfg)
 	int r = -EIO;
 
 	TAILQ_INIT(&s.handles);
+	TAILQ_INIT(&s.interrupted);
 	nodes_init(&s.nodes);
 	boxes_init(&s.boxes);
 	s.since = time(NULL);
