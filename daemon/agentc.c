@@ -577,10 +577,13 @@ on_poll(uv_poll_t *p, int status, int events)
 {
 	struct agentc *a = p->data;
 
-	if (status < 0) {
+	/* what libuv calls a bad descriptor was reset */
+	if (status == UV_EBADF)
+		end(a, ECONNRESET, "the agent closed the connection");
+	else if (status < 0)
 		end(a, -status, uv_strerror(status));
+	if (status < 0)
 		return;
-	}
 	if ((events & UV_WRITABLE) != 0 && a->broken == 0)
 		flush_out(a);
 	if ((events & UV_READABLE) != 0 && !a->ended)

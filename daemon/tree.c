@@ -377,7 +377,8 @@ on_conn(uv_poll_t *p, int status, int events)
 	struct tree_conn *c = p->data;
 
 	if (status < 0) {
-		conn_die(c, uv_strerror(status));
+		/* what libuv calls a bad descriptor was reset */
+		conn_die(c, status == UV_EBADF ? NULL : uv_strerror(status));
 		return;
 	}
 	if ((events & UV_WRITABLE) != 0 && !c->dead) {
