@@ -277,6 +277,7 @@ conn_sync(struct tree_conn *c)
 	const struct sandbox *sb;
 
 	conn_notify(c, "profiles", profile_params(f));
+	conn_notify(c, "top", json_pack("{s:O}", "modes", c->t->modes));
 	TAILQ_FOREACH (sb, &f->sandboxes, link)
 		if (c->root || caller_owns(&c->peer, sb))
 			conn_notify(c, "sandbox", sandbox_params(sb));
@@ -582,6 +583,7 @@ tree_new(struct front *f, int fd, struct tree_server **ret, struct err *e)
 	(void)uv_prepare_start(&t->prepare, on_prepare);
 	uv_unref((uv_handle_t *)&t->prepare);
 	held_start(t);
+	top_load(t);
 	*ret = t;
 	return 0;
 }
@@ -608,6 +610,8 @@ tree_free(struct tree_server *t)
 	treq_free_all(t);
 	errlog_close(t->errors);
 	t->errors = NULL;
+	json_decref(t->modes);
+	t->modes = NULL;
 	uv_close((uv_handle_t *)&t->poll, closed);
 	uv_close((uv_handle_t *)&t->prepare, closed);
 	uv_close((uv_handle_t *)&t->tick, closed);

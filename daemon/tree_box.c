@@ -347,11 +347,6 @@ tree_rename(struct treq *r)
 		treq_reply(r, json_object());
 }
 
-struct attrs {
-	const char *file;
-	int64_t owner, group, mode; /* -1: unchanged */
-};
-
 /* Those who owned it and do not any more never hear of it again. */
 static void
 tell_former(struct tree_server *t, const struct sandbox *sb, uid_t before)
@@ -368,8 +363,8 @@ tell_former(struct tree_server *t, const struct sandbox *sb, uid_t before)
 }
 
 static int
-set_attrs(
-    struct treq *r, struct sandbox *sb, const struct attrs *a, struct err *e)
+set_attrs(struct treq *r, struct sandbox *sb, const struct tree_attrs *a,
+    struct err *e)
 {
 	const struct file_mode m = { (mode_t)a->mode, (uid_t)a->owner,
 		(gid_t)a->group };
@@ -387,7 +382,7 @@ set_attrs(
 }
 
 static int
-check_attrs(struct treq *r, const struct attrs *a, struct err *e)
+check_attrs(struct treq *r, const struct tree_attrs *a, struct err *e)
 {
 	if (a->mode < -1 || a->mode > 07777 || a->owner < -1 ||
 	    a->owner >= UINT32_MAX || a->group < -1 || a->group >= UINT32_MAX)
@@ -406,8 +401,9 @@ check_attrs(struct treq *r, const struct attrs *a, struct err *e)
 void
 tree_setattr(struct treq *r)
 {
-	struct sandbox *sb = own_box(r);
-	struct attrs a = { .owner = -1, .group = -1, .mode = -1 };
+	bool top = json_object_get(r->params, "id") == NULL;
+	struct sandbox *sb = top ? NULL : own_box(r);
+	struct tree_attrs a = { .owner = -1, .group = -1, .mode = -1 };
 	struct json_field fields[] = {
 		{ "file", JSON_K_STRING, false, &a.file },
 		{ "owner", JSON_K_INT, false, &a.owner },
@@ -416,13 +412,15 @@ tree_setattr(struct treq *r)
 	};
 	struct err e;
 
-	if (sb == NULL)
+	if (sb == NULL && !top)
 		return;
+	fields[0].required = top;
 	if (JSON_TAKE(r->params, fields, &e) < 0) {
 		treq_bad_params(r, &e);
 		return;
 	}
-	if (check_attrs(r, &a, &e) < 0 || set_attrs(r, sb, &a, &e) < 0)
+	if (check_attrs(r, &a, &e) < 0 ||
+	    (top ? top_set(r, &a, &e) : set_attrs(r, sb, &a, &e)) < 0)
 		treq_fail(r, &e);
 	else
 		treq_reply(r, json_object());

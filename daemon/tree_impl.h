@@ -89,6 +89,7 @@ struct tree_server {
 	TAILQ_HEAD(, held) held;
 	struct treq_list orphans; /* writes whose clients are gone */
 	struct thandle_list watched;
+	json_t *modes; /* {"ctl":[mode,uid,gid]}, each -1 where never set */
 	struct tinput_list inputs; /* stdin of jobs, open in mounts */
 	int64_t next_handle;
 	bool grew[WATCH_FILES]; /* since the loop waited last */
@@ -182,6 +183,17 @@ void watch_conn_gone(struct tree_conn *c);
 /* h is the client's number for it; creator: of jobs/new, not of a writer. */
 void input_open(struct tree_conn *c, struct job *job, int64_t h, bool creator);
 void inputs_conn_gone(struct tree_conn *c);
+
+/*** The files of the root (tree_top.c) ***/
+
+/* Of a setattr; -1: unchanged. */
+struct tree_attrs {
+	const char *file;
+	int64_t owner, group, mode;
+};
+
+void top_load(struct tree_server *t);
+int top_set(struct treq *r, struct tree_attrs *a, struct err *e);
 
 /*** Held sandboxes (tree_box.c) ***/
 

@@ -27,41 +27,42 @@ entry_reply(fuse_req_t req, struct node *n, struct fuse_entry_param *e)
 
 /*** Attributes ***/
 
+/* What chmod and chown said; -1: as it is. */
 static void
-own_of_top(const struct sbxfs *s, const struct file *f, struct stat *st)
+own_of(const json_t *modes, const struct node *n, struct stat *st)
 {
-	size_t i = file_index(f);
+	json_int_t mode, uid, gid;
 
+	if (json_unpack(json_object_get(modes, n->file->name), "[I,I,I]", &mode,
+		&uid, &gid) < 0)
+		return;
+	if (mode >= 0)
+		st->st_mode = (mode_t)mode & 07777;
+	if (uid >= 0)
+		st->st_uid = (uid_t)uid;
+	if (gid >= 0)
+		st->st_gid = (gid_t)gid;
+}
+
+static void
+own_of_top(const struct sbxfs *s, const struct node *n, struct stat *st)
+{
 	st->st_gid = s->group;
-	if (f != &file_top && i < sizeof(s->own) / sizeof(s->own[0]) &&
-	    s->own[i].set) {
-		st->st_mode = s->own[i].mode;
-		st->st_uid = s->own[i].uid;
-		st->st_gid = s->own[i].gid;
-	}
+	if (n->file->at == AT_TOP)
+		own_of(s->modes, n, st);
 }
 
 static void
 own_of_box(const struct node *n, struct stat *st)
 {
 	const struct box *b = n->box;
-	json_int_t mode, uid, gid;
 
 	st->st_uid = b->uid;
 	st->st_gid = b->gid;
 	if (n->file->at == AT_TOP)
 		st->st_mode = b->mode;
-	else if (n->file->at == AT_BOX &&
-	    json_unpack(json_object_get(b->modes, n->file->name), "[I,I,I]",
-		&mode, &uid, &gid) == 0) {
-		/* -1: as the table says, and the owner is the sandbox's */
-		if (mode >= 0)
-			st->st_mode = (mode_t)mode & 07777;
-		if (uid >= 0)
-			st->st_uid = (uid_t)uid;
-		if (gid >= 0)
-			st->st_gid = (gid_t)gid;
-	}
+	else if (n->file->at == AT_BOX)
+		own_of(b->modes, n, st);
 }
 
 /* All but what the front must be asked for. */
@@ -84,7 +85,7 @@ fill_attr(const struct sbxfs *s, const struct node *n, struct stat *st)
 	else if (n->box != NULL)
 		own_of_box(n, st);
 	else
-		own_of_top(s, f, st);
+		own_of_top(s, n, st);
 	switch (f->kind) {
 	case KIND_DIR:
 		st->st_mode |= S_IFDIR;

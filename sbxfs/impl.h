@@ -28,14 +28,6 @@ TAILQ_HEAD(handle_list, handle);
 struct call;
 TAILQ_HEAD(call_list, call);
 
-/* What chmod and chown said about a file of the mount's root. */
-struct own {
-	bool set;
-	mode_t mode;
-	uid_t uid;
-	gid_t gid;
-};
-
 struct sbxfs {
 	struct fuse_session *se;
 	int devfd;
@@ -49,14 +41,14 @@ struct sbxfs {
 	int64_t since;		      /* unix seconds */
 	char **profiles;
 	size_t nprofiles;
-	struct own own[16]; /* by file_index, files of the root */
-	uint64_t init;	    /* the number of the INIT to be answered */
-	uint64_t offers;    /* what the kernel said there */
-	bool direct_io;	    /* no passthrough, whatever it offers */
-	bool passthrough;   /* the kernel takes files over */
-	bool epoch;	    /* the kernel takes FUSE_NOTIFY_INC_EPOCH */
-	bool synced;	    /* the first list of sandboxes was complete */
-	bool fs_seen;	    /* the kernel may hold names of fs/ */
+	json_t *modes;	  /* of the root's files, as a box's; or NULL */
+	uint64_t init;	  /* the number of the INIT to be answered */
+	uint64_t offers;  /* what the kernel said there */
+	bool direct_io;	  /* no passthrough, whatever it offers */
+	bool passthrough; /* the kernel takes files over */
+	bool epoch;	  /* the kernel takes FUSE_NOTIFY_INC_EPOCH */
+	bool synced;	  /* the first list of sandboxes was complete */
+	bool fs_seen;	  /* the kernel may hold names of fs/ */
 };
 
 struct caller {

@@ -218,36 +218,12 @@ answer_getattr(struct call *c, const struct reply *r)
 		control_getattr(c->req, c->n);
 }
 
-static void
-set_top(
-    struct sbxfs *s, const struct node *n, const struct stat *st, int to_set)
-{
-	size_t i = file_index(n->file);
-	struct own *o;
-
-	if (is_top(n) || i >= sizeof(s->own) / sizeof(s->own[0]))
-		return;
-	o = &s->own[i];
-	if (!o->set) {
-		o->mode = n->file->mode;
-		o->uid = 0;
-		o->gid = s->group;
-		o->set = true;
-	}
-	if ((to_set & FUSE_SET_ATTR_MODE) != 0)
-		o->mode = st->st_mode & 07777;
-	if ((to_set & FUSE_SET_ATTR_UID) != 0)
-		o->uid = st->st_uid;
-	if ((to_set & FUSE_SET_ATTR_GID) != 0)
-		o->gid = st->st_gid;
-}
-
 static json_t *
 own_params(const struct node *n, const struct stat *st, int to_set)
 {
-	json_t *p = id_params(n->box);
+	json_t *p = n->box != NULL ? id_params(n->box) : json_object();
 
-	if (n->file->at == AT_BOX)
+	if (n->box == NULL || n->file->at == AT_BOX)
 		json_object_set_new(p, "file", json_string(n->file->name));
 	if ((to_set & FUSE_SET_ATTR_MODE) != 0)
 		json_object_set_new(
@@ -271,15 +247,13 @@ control_setattr(
 		reply_err(req, ESTALE);
 		return;
 	}
-	if (n->box != NULL && (to_set & SET_OWN) != 0 &&
+	if ((to_set & SET_OWN) != 0 &&
 	    (n->file->at == AT_TOP || n->file->at == AT_BOX)) {
 		c = call_new(req, answer_getattr);
 		call_node(c, n);
 		call_send(c, "setattr", own_params(n, st, to_set));
 		return;
 	}
-	if (n->box == NULL && (to_set & SET_OWN) != 0)
-		set_top(req_fs(req), n, st, to_set);
 	if ((to_set & FUSE_SET_ATTR_SIZE) != 0 && n->box != NULL &&
 	    n->file->kind == KIND_VALUE && (n->file->mode & 0200) != 0 &&
 	    st->st_size == 0) {

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <linux/limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -559,7 +560,9 @@ op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 	}
 	if (ph != NULL)
 		fuse_pollhandle_destroy(ph);
-	(void)fuse_reply_poll(req, fi->poll_events);
+	/* as any file on a disk */
+	(void)fuse_reply_poll(req,
+	    fi->poll_events & (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM));
 }
 
 /*** Directories ***/

@@ -111,6 +111,20 @@ on_profiles(struct sbxfs *s, const json_t *params)
 }
 
 static void
+on_top(struct sbxfs *s, const json_t *params)
+{
+	json_t *modes = json_object_get(params, "modes");
+	struct node *n;
+
+	if (!json_is_object(modes))
+		return;
+	json_decref(s->modes);
+	s->modes = json_incref(modes);
+	if ((n = nodes_find(&s->nodes, s->nodes.root, "profiles")) != NULL)
+		kernel_forget_attr(s, n);
+}
+
+static void
 on_synced(struct sbxfs *s, const json_t *params)
 {
 	(void)params;
@@ -156,6 +170,7 @@ static const struct {
 	{ "sandbox", on_sandbox },
 	{ "gone", on_gone },
 	{ "profiles", on_profiles },
+	{ "top", on_top },
 	{ "synced", on_synced },
 	{ "job.end", on_job_end },
 	{ "grew", on_grew },
@@ -436,6 +451,7 @@ free_all(struct sbxfs *s)
 	while (s->nprofiles > 0)
 		free(s->profiles[--s->nprofiles]);
 	free(s->profiles);
+	json_decref(s->modes);
 	free(s->mountpoint);
 }
 
