@@ -265,8 +265,7 @@ value_ctl(struct buf *b, const struct sandbox *sb)
 		add_arg(b, key, json_string_value(v));
 		(void)buf_adds(b, "\n");
 	}
-	if (sb->protect)
-		add_text(b, "protect", "on");
+	add_text(b, "protect", sb->protect ? "on" : "off");
 }
 
 /* A value with a line break, which only HTTP and create lines can give, is

@@ -337,6 +337,10 @@ env_line(struct verbs *v, json_t *env, size_t *bytes)
 		*value++ = '\0';
 	if (check_variable(name, &v->e) < 0)
 		return -1;
+	if (v->line_len > VERBS_LINE_MAX)
+		return err_setx(&v->e, E2BIG,
+		    "%.64s: a line of %zu bytes: at most %u", name,
+		    v->line_len, VERBS_LINE_MAX);
 	before = env_size(name, json_object_get(env, name));
 	if (value == NULL) {
 		*bytes -= before;
@@ -347,13 +351,11 @@ env_line(struct verbs *v, json_t *env, size_t *bytes)
 		return err_setx(
 		    &v->e, EINVAL, "%.64s: the value is not UTF-8", name);
 	now = env_size(name, new);
-	if (*bytes - before + now > SB_ENV_BYTES_MAX ||
-	    v->line_len > 128u << 10) {
+	if (*bytes - before + now > SB_ENV_BYTES_MAX) {
 		json_decref(new);
 		return err_setx(&v->e, E2BIG,
-		    "%.64s: the environment is at most %d bytes, a variable "
-		    "128 KiB",
-		    name, SB_ENV_BYTES_MAX);
+		    "%.64s: the environment is at most %d bytes", name,
+		    SB_ENV_BYTES_MAX);
 	}
 	*bytes += now - before;
 	(void)json_object_set_new(env, name, new);
