@@ -339,8 +339,8 @@ env_line(struct verbs *v, json_t *env, size_t *bytes)
 		return -1;
 	if (v->line_len > VERBS_LINE_MAX)
 		return err_setx(&v->e, E2BIG,
-		    "%.64s: a line of %zu bytes: at most %u", name,
-		    v->line_len, VERBS_LINE_MAX);
+		    "%.64s: a line of %zu bytes: at most %u", name, v->line_len,
+		    VERBS_LINE_MAX);
 	before = env_size(name, json_object_get(env, name));
 	if (value == NULL) {
 		*bytes -= before;

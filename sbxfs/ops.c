@@ -405,7 +405,7 @@ op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	else if (n->file->ops == NULL)
 		reply_err(req, EISDIR);
 	else if (n->box != NULL && n->box->life == BOX_HUSK)
-		reply_err(req, ESTALE);
+		reply_check(req, n, ESTALE);
 	else
 		n->file->ops->open(req, n, fi);
 }
@@ -422,7 +422,7 @@ op_create(fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode,
 		.flags = fi->flags };
 
 	if (!fs_has(w.parent))
-		reply_err(req, node_stale(w.parent) != 0 ? ENOENT : EPERM);
+		control_create(req, w.parent, name);
 	else if (fs_check(w.parent) < 0)
 		reply_err(req, ENOENT);
 	else
