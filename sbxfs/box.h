@@ -52,7 +52,8 @@ struct box {
 	int64_t husk_ms;  /* when the last was: monotonic */
 	struct conv_list writers; /* exec, open for writing (exec.c) */
 	struct node_list opened;  /* nodes in fs/ with open files */
-	struct trees *trees;	  /* NULL: to be asked for (trees.c) */
+	bool aliased; /* one of them lost its name, its file has another */
+	struct trees *trees; /* NULL: to be asked for (trees.c) */
 	bool trees_asked;
 	struct parked_list parked; /* requests that wait for them */
 	/* below is private */

@@ -29,9 +29,10 @@ fs_timeout(const struct sbxfs *s)
 }
 
 double
-fs_attr_timeout(const struct sbxfs *s, const struct stat *st)
+fs_attr_timeout(
+    const struct sbxfs *s, const struct node *n, const struct stat *st)
 {
-	if (st->st_nlink > 1 && !S_ISDIR(st->st_mode))
+	if ((st->st_nlink > 1 || n->box->aliased) && !S_ISDIR(st->st_mode))
 		return 0.0;
 	return fs_timeout(s);
 }
@@ -174,6 +175,18 @@ fs_stat_root(const struct node *n, struct stat *st)
 	st->st_mtime = st->st_ctime = st->st_atime = (time_t)n->box->created;
 }
 
+void
+fs_orphan(struct sbxfs *s, struct node *n)
+{
+	const struct fs_file *f = LIST_FIRST(&n->files);
+	struct stat st;
+
+	if (f != NULL && f->dir == NULL && fstat(f->fd, &st) == 0 &&
+	    st.st_nlink > 0)
+		n->box->aliased = true;
+	nodes_unhash(&s->nodes, n);
+}
+
 /* The node for what was found under the name; another thing, another node.
  * A directory stays: its number may change when overlay copies it up, and a
  * shell may stand in it. */
@@ -185,7 +198,7 @@ node_for(struct sbxfs *s, struct node *parent, const char *name,
 
 	if (n != NULL && (n->dev != st->st_dev || n->ino != st->st_ino) &&
 	    !(S_ISDIR(st->st_mode) && n->type == S_IFDIR)) {
-		nodes_unhash(&s->nodes, n);
+		fs_orphan(s, n);
 		n = NULL;
 	}
 	if (n == NULL)
@@ -208,7 +221,7 @@ fill_entry(struct sbxfs *s, struct node *n, const struct stat *st,
 	e->attr = *st;
 	show(n->box, &e->attr);
 	e->entry_timeout = fs_timeout(s);
-	e->attr_timeout = fs_attr_timeout(s, st);
+	e->attr_timeout = fs_attr_timeout(s, n, st);
 }
 
 int
@@ -382,6 +395,8 @@ fs_close(struct sbxfs *s, struct fs_file *f)
 	LIST_REMOVE(f, link);
 	if (LIST_EMPTY(&n->files)) {
 		LIST_REMOVE(n, opened);
+		if (LIST_EMPTY(&n->box->opened))
+			n->box->aliased = false;
 		kernel_backing_close(s, n->backing);
 		n->backing = 0;
 	}

@@ -32,10 +32,11 @@ void fs_stat_root(const struct node *n, struct stat *st);
  * entry_reply counts the lookup, or entry_drop gives it back. */
 int fs_entry(struct sbxfs *s, struct node *parent, const char *name,
     struct fuse_entry_param *e);
-/* The timeout of names in fs/, and of attributes: those of a file with other
- * names change by these as well. */
+/* The timeout of names in fs/, and of n's attributes: those of a file with
+ * other names change by these as well. */
 double fs_timeout(const struct sbxfs *s);
-double fs_attr_timeout(const struct sbxfs *s, const struct stat *st);
+double fs_attr_timeout(
+    const struct sbxfs *s, const struct node *n, const struct stat *st);
 
 /* A descriptor of n, if that is a regular file. */
 int fs_open_file(struct node *n, int flags);
@@ -109,6 +110,9 @@ ssize_t fs_readdir(fuse_req_t req, struct fs_file *f, const struct fs_list *l);
 
 /* Beyond what one system call takes: a shell gets there by steps. */
 #define FS_PATH_MAX (1u << 20)
+
+/* Its name is gone, or another's. */
+void fs_orphan(struct sbxfs *s, struct node *n);
 
 /* The path in fs/ of n, or of name in it where that is not NULL, to an empty
  * buffer: -ESTALE when its name is gone. */

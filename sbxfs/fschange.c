@@ -68,6 +68,14 @@ become(const struct box *b, const struct caller *c)
 	return 0;
 }
 
+/* Names that change make nothing, but the kernel asks for an id of theirs. */
+static void
+become_root(const struct box *b)
+{
+	(void)setfsgid(b->trees->base);
+	(void)setfsuid(b->trees->base);
+}
+
 static void
 become_self(void)
 {
@@ -128,6 +136,7 @@ fs_link(struct sbxfs *s, struct node *n, struct node *to, const char *newname)
 {
 	cleanup_fd int dir = -1, newdir = -1;
 	const struct tree *t, *newt;
+	int r;
 
 	if (n->box != to->box)
 		return -EXDEV;
@@ -140,8 +149,11 @@ fs_link(struct sbxfs *s, struct node *n, struct node *to, const char *newname)
 		return newdir;
 	if (t != newt)
 		return -EXDEV;
-	if (linkat(dir, n->name, newdir, newname, 0) < 0)
-		return -errno;
+	become_root(n->box);
+	r = linkat(dir, n->name, newdir, newname, 0) < 0 ? -errno : 0;
+	become_self();
+	if (r < 0)
+		return r;
 	/* The kernel does not see that the new name is of the same file. */
 	kernel_forget_attr(s, n);
 	return 0;
@@ -155,7 +167,7 @@ forget(struct sbxfs *s, const struct node *parent, const char *name)
 	struct node *n = nodes_find(&s->nodes, parent, name);
 
 	if (n != NULL)
-		nodes_unhash(&s->nodes, n);
+		fs_orphan(s, n);
 }
 
 int
@@ -180,10 +192,9 @@ move_nodes(
 {
 	struct node *n = nodes_find(&s->nodes, from->parent, from->name);
 
+	forget(s, to->parent, to->name);
 	if (n != NULL)
 		nodes_move(&s->nodes, n, to->parent, to->name);
-	else
-		forget(s, to->parent, to->name);
 }
 
 /* Two names that changed places: both nodes go to the other's. */
@@ -247,8 +258,10 @@ fs_rename(struct sbxfs *s, const struct fs_name *from, const struct fs_name *to,
 		return newdir;
 	if (t != newt)
 		return -EXDEV;
+	become_root(b);
 	r = (b->protect ? rename_protected : rename_at)(
 	    dir, from->name, newdir, to->name, flags);
+	become_self();
 	if (r < 0)
 		return r;
 	if ((flags & RENAME_EXCHANGE) != 0)
@@ -349,7 +362,8 @@ fs_setattr(struct node *n, struct stat *st, int to_set)
 		fd = own = fs_open_node(n, NULL, O_PATH | O_NOFOLLOW);
 	if (fd < 0)
 		return fd;
-	if ((to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0 &&
+	/* Nothing is a chown to -1, which takes setuid bits away as well. */
+	if ((to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) || to_set == 0) &&
 	    (r = change_owner(n->box, fd, st, to_set)) < 0)
 		return r;
 	if ((to_set & FUSE_SET_ATTR_MODE) != 0 &&

@@ -315,7 +315,7 @@ set_rest(fuse_req_t req, struct node *n, const struct cut *c)
 		reply_err(req, -r);
 	else
 		(void)fuse_reply_attr(
-		    req, &st, fs_attr_timeout(req_fs(req), &st));
+		    req, &st, fs_attr_timeout(req_fs(req), n, &st));
 }
 
 static void
@@ -342,6 +342,18 @@ cuts_long(int fd, off_t size)
 	return fstat(fd, &st) == 0 && size < st.st_size && takes_long(&st);
 }
 
+/* As truncate(2), which leaves the times of a file that has this size, and
+ * ftruncate(2), which does not. */
+static int
+cut_now(const struct cut *c)
+{
+	struct stat st;
+
+	if (c->f == NULL && fstat(c->fd, &st) == 0 && st.st_size == c->size)
+		return 0;
+	return ftruncate(c->fd, c->size) < 0 ? -errno : 0;
+}
+
 /* The size first: that takes setuid bits away, which a mode may put back. */
 static void
 set_size(fuse_req_t req, struct node *n, struct cut *c)
@@ -365,7 +377,7 @@ set_size(fuse_req_t req, struct node *n, struct cut *c)
 		work_add(&later->w);
 		return;
 	}
-	r = ftruncate(c->fd, c->size) < 0 ? -errno : 0;
+	r = cut_now(c);
 	if (c->f == NULL)
 		close_fd(&c->fd);
 	if (r < 0)

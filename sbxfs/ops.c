@@ -281,7 +281,7 @@ op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_err(req, -r);
 	else
 		(void)fuse_reply_attr(
-		    req, &st, fs_attr_timeout(req_fs(req), &st));
+		    req, &st, fs_attr_timeout(req_fs(req), n, &st));
 }
 
 static void

@@ -1,0 +1,39 @@
+#!/bin/bash
+# The same random operations in fs/ and in a plain directory, with equal
+# results. SBX_SEED repeats a run; SBX_LONG=1 makes 100,000 of them.
+# limit 120
+# shellcheck source=tests/t/lib.sh
+. "${TOP:?}/tests/t/lib.sh"
+need_root
+start_sbxd
+seed=${SBX_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
+count=10000
+[ "${SBX_LONG:-}" != 1 ] || count=100000
+
+# compare DIRECTORY COUNT [no-mmap]. Without CAP_FSETID, with which native
+# writes leave setuid bits alone.
+compare() {
+	mkdir -p "$M/w/fs/$1/cmp" "$W/plain"
+	mount -t tmpfs plain "$W/plain" && mkdir "$W/plain/cmp" || fail "mount"
+	setpriv --bounding-set=-fsetid --inh-caps=-fsetid /usr/bin/python3 \
+	    "$TOP/tests/t/fsops.py" "$M/w/fs/$1/cmp" "$W/plain/cmp" "$2" \
+	    "$seed" "${@:3}"
+	status=$?
+	umount "$W/plain"
+	[ $status = 0 ] || fail "in $1: SBX_SEED=$seed"
+	rm -rf "$M/w/fs/$1/cmp"
+	seed=$((seed + 1))
+}
+
+for opt in '' -odirect_io; do
+	start_sbxfs ${opt:+"$opt"}
+	mkdir -p "$M/w"
+	if [ -z "$opt" ]; then
+		compare root $count
+		compare tmp $((count / 5))
+	else
+		compare root $((count / 5)) no-mmap
+	fi
+	stop_sbxfs
+done
+exit 0
