@@ -343,6 +343,7 @@ change_times(int fd, const struct stat *st, int to_set)
 	return utimensat(fd, "", ts, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
+#define SET_OWNER (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)
 #define SET_TIMES                                                              \
 	(FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME | \
 	    FUSE_SET_ATTR_MTIME_NOW)
@@ -363,7 +364,8 @@ fs_setattr(struct node *n, struct stat *st, int to_set)
 	if (fd < 0)
 		return fd;
 	/* Nothing is a chown to -1, which takes setuid bits away as well. */
-	if ((to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) || to_set == 0) &&
+	if (((to_set & SET_OWNER) != 0 ||
+		(to_set & (FUSE_SET_ATTR_MODE | SET_TIMES)) == 0) &&
 	    (r = change_owner(n->box, fd, st, to_set)) < 0)
 		return r;
 	if ((to_set & FUSE_SET_ATTR_MODE) != 0 &&
