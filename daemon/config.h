@@ -68,6 +68,7 @@ struct config {
 	char *tunnel_bind_address; /* 127.0.0.1 */
 	int64_t tunnel_port_min, tunnel_port_max; /* 0: the kernel's choice */
 	int64_t jobs_kept;	/* finished jobs of a sandbox: 100 */
+	int64_t jobs_bytes;	/* kept of all of them: 256m */
 	int64_t pool_min_base;	/* pool.min_base: 2, of profiles without */
 	int64_t pool_max_warm;	/* pool.max_warm: 60, all profiles */
 	int64_t pool_health_ms; /* pool.health_interval: 10s */

@@ -349,6 +349,7 @@ static const struct row keys[] = {
 	    BYTES },
 	{ "limits.jobs_kept", CONFIG(jobs_kept, int), .def = "100",
 	    .max = 1000000 },
+	{ "limits.jobs_bytes", CONFIG(jobs_bytes, size), .def = "256m", BYTES },
 	{ "limits.max_templates", WIRE(number, int), .max = INT32_MAX,
 	    .note = UNUSED },
 	{ "limits.max_template_size", WIRE(text, string), .note = UNUSED },

@@ -8,7 +8,6 @@
 #include "daemon/agentc.h"
 #include "daemon/jobs_impl.h"
 #include "daemon/spool.h"
-#include "daemon/tree.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -139,120 +138,7 @@ job_took_kept(struct job *job)
 {
 	memcpy(job->size, job->priv->kept.size, sizeof(job->size));
 	job->truncated = job->priv->kept.truncated;
-}
-
-/*** Followers ***/
-
-/* The next one of a walk, which survives the end of any of them. */
-static struct follower *
-walk(struct job *job, struct follower *fo)
-{
-	if (fo != NULL)
-		job->priv->next = TAILQ_NEXT(fo, link);
-	return fo;
-}
-
-static void
-tell_output(struct job *job, enum job_stream s, const void *p, size_t n)
-{
-	struct follower *fo;
-
-	for (fo = walk(job, TAILQ_FIRST(&job->priv->followers)); fo != NULL;
-	     fo = walk(job, job->priv->next))
-		if (fo->output != NULL)
-			fo->output(fo, s, p, n);
-}
-
-static void
-tell_grew(struct job *job)
-{
-	struct follower *fo;
-
-	for (fo = walk(job, TAILQ_FIRST(&job->priv->followers)); fo != NULL;
-	     fo = walk(job, job->priv->next))
-		if (fo->grew != NULL)
-			fo->grew(fo);
-}
-
-static void
-tell_ended(struct job *job)
-{
-	struct follower *fo;
-
-	while ((fo = TAILQ_FIRST(&job->priv->followers)) != NULL) {
-		job_unfollow(fo);
-		fo->ended(fo);
-	}
-}
-
-void
-job_follow(struct job *job, struct follower *fo)
-{
-	fo->full = false;
-	if (job->state == JOB_ENDED) {
-		fo->job = NULL;
-		fo->ended(fo);
-		return;
-	}
-	fo->job = job;
-	TAILQ_INSERT_TAIL(&job->priv->followers, fo, link);
-}
-
-void
-job_unfollow(struct follower *fo)
-{
-	struct job *job = fo->job;
-	bool was_full = fo->full;
-
-	if (job == NULL)
-		return;
-	if (job->priv->next == fo)
-		job->priv->next = TAILQ_NEXT(fo, link);
-	TAILQ_REMOVE(&job->priv->followers, fo, link);
-	fo->job = NULL;
-	fo->full = false;
-	if (was_full && !job_full(job))
-		jobio_watch(job);
-}
-
-void
-follower_resume(struct follower *fo)
-{
-	fo->full = false;
-	if (fo->job != NULL && !job_full(fo->job))
-		jobio_watch(fo->job);
-}
-
-bool
-job_full(const struct job *job)
-{
-	const struct follower *fo;
-
-	TAILQ_FOREACH (fo, &job->priv->followers, link)
-		if (fo->full)
-			return true;
-	return false;
-}
-
-void
-job_output(struct job *job, enum job_stream s, const void *p, size_t n)
-{
-	struct job_priv *pv = job->priv;
-	uint64_t before = job->size[JOB_BOTH];
-
-	if (pv->forgotten)
-		return;
-	spool_log_add(job_spool(job->sb), p, n);
-	tree_log(job->sb->f);
-	if (job->state == JOB_ENDED)
-		return;
-	kept_add(&pv->kept, s, p, n);
-	job_took_kept(job);
-	job_hold(job);
-	tell_output(job, s, p, n);
-	if (!pv->forgotten && job->size[JOB_BOTH] != before)
-		tell_grew(job);
-	job_release(job);
+	job->cut = job->priv->kept.cut;
 }
 
 /*** Its end ***/
@@ -262,28 +148,42 @@ erase(struct job *job)
 {
 	struct spool *sp = job_spool(job->sb);
 
-	tell_ended(job);
+	job_tell_ended(job);
 	spool_forget(sp, job->number);
 	kept_delete(&job->priv->kept);
 	job_free(job);
+}
+
+static uint64_t
+kept_bytes(const struct job *job)
+{
+	return job->size[JOB_BOTH] + job->cmd_len;
 }
 
 /* The oldest finished ones go, but never the last one of all. */
 static void
 bound(struct sandbox *sb)
 {
-	int64_t n = 0, max = sb->f->cfg->jobs_kept;
+	const struct config *cfg = sb->f->cfg;
+	uint64_t bytes = 0, bytes_max = (uint64_t)cfg->jobs_bytes;
 	struct job *job, *next;
+	int64_t n = 0;
 
 	TAILQ_FOREACH (job, &sb->jobs, link)
-		n += job->state == JOB_ENDED;
-	for (job = TAILQ_FIRST(&sb->jobs); job != NULL && n > max; job = next) {
+		if (job->state == JOB_ENDED) {
+			n++;
+			bytes += kept_bytes(job);
+		}
+	for (job = TAILQ_FIRST(&sb->jobs);
+	     job != NULL && (n > cfg->jobs_kept || bytes > bytes_max);
+	     job = next) {
 		next = TAILQ_NEXT(job, link);
 		if (job->state != JOB_ENDED || next == NULL ||
 		    job == sb->newest)
 			continue;
-		erase(job);
 		n--;
+		bytes -= kept_bytes(job);
+		erase(job);
 	}
 	if (spool_bloated(sb->spool))
 		jobs_rewrite(sb);
@@ -325,7 +225,7 @@ settle(struct job *job)
 	job_took_kept(job);
 	job_hold(job);
 	sandbox_job_event(sb, job, true);
-	tell_ended(job);
+	job_tell_ended(job);
 	if (!pv->forgotten) {
 		job_ack(sb, job->number);
 		jobio_watch(job); /* what it left behind goes to the log */

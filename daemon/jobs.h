@@ -47,13 +47,15 @@ struct follower {
 	/* Bytes as they arrive, kept or not. May be NULL. */
 	void (*output)(
 	    struct follower *fo, enum job_stream s, const void *p, size_t n);
+	/* Bytes as they arrive that are not kept any more. May be NULL. */
+	void (*more)(struct follower *fo, const void *p, size_t n);
 	/* The kept output grew (JOB_BOTH size). May be NULL. */
 	void (*grew)(struct follower *fo);
 	/* Called once; the job is still there. Not following any more. */
 	void (*ended)(struct follower *fo);
 	void *arg;
-	/* Set in output: no more, for now; then follower_resume. Others that
-	 * follow the job wait as well, and so does the job. */
+	/* Set in output or more: enough, for now; then follower_resume. Others
+	 * that follow the job wait as well, and so does the job. */
 	bool full;
 };
 
@@ -86,6 +88,7 @@ struct job {
 	int signal;	/* 0, or what killed it */
 	bool timed_out; /* killed by its timeout */
 	bool truncated; /* more came than was kept */
+	uint64_t cut;	/* of JOB_BOTH: then kept up to there, and a mark */
 	bool failed;	/* never ran; reason says why (code 126 or 127) */
 	char reason[256];
 	int64_t started_ms, ended_ms; /* real time */

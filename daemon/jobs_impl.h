@@ -90,9 +90,6 @@ void job_free(struct job *job);
 /* Around what may call back. */
 void job_hold(struct job *job);
 void job_release(struct job *job);
-/* Bytes of a stream have come. */
-void job_output(struct job *job, enum job_stream s, const void *p, size_t n);
-bool job_full(const struct job *job);
 void job_took_kept(struct job *job);
 /* Its process has exited: reads what is there and ends it. */
 void job_finish(struct job *job);
@@ -104,6 +101,14 @@ void job_call_agent(struct job *job, const char *method, json_t *params);
 void job_send_signal(struct sandbox *sb, int number, int sig);
 /* The agent may forget it. */
 void job_ack(struct sandbox *sb, int number);
+
+/*** jobfollow.c ***/
+
+/* Bytes of a stream have come. */
+void job_output(struct job *job, enum job_stream s, const void *p, size_t n);
+/* Somebody has enough, for now. */
+bool job_full(const struct job *job);
+void job_tell_ended(struct job *job);
 
 /*** jobdisk.c ***/
 

@@ -136,6 +136,10 @@ kept_resume(struct kept *k)
 	} else {
 		k->size[JOB_STDOUT] = k->size[JOB_BOTH];
 	}
+	k->cut =
+	    k->size[JOB_BOTH] > k->sp->max ? k->sp->max : k->size[JOB_BOTH];
+	k->truncated =
+	    k->size[JOB_BOTH] + k->nsegs * sizeof(seg[0]) > k->sp->max;
 }
 
 /*** Adding ***/
@@ -156,28 +160,34 @@ add(struct kept *k, enum job_stream s, const void *p, size_t n)
 	}
 }
 
-void
-kept_add(struct kept *k, enum job_stream s, const void *p, size_t n)
+static size_t
+mark(const struct kept *k, char text[KEPT_MARK_MAX])
 {
-	uint64_t used = k->size[JOB_BOTH] + k->nsegs * sizeof(struct kept_seg);
-	uint64_t room = k->sp->max > used ? k->sp->max - used : 0;
-	char mark[KEPT_MARK_MAX];
-	int len;
-
-	if (k->truncated || n == 0)
-		return;
-	if (n <= room) {
-		add(k, s, p, n);
-		return;
-	}
-	if (room != 0)
-		add(k, s, p, (size_t)room);
-	len = snprintf(mark, sizeof(mark),
+	return (size_t)snprintf(text, KEPT_MARK_MAX,
 	    "\n[output over %llu bytes is not kept]\n",
 	    (unsigned long long)k->sp->max);
-	if (!k->truncated)
-		add(k, s, mark, (size_t)len);
-	k->truncated = true;
+}
+
+size_t
+kept_add(struct kept *k, enum job_stream s, const void *p, size_t n)
+{
+	uint64_t before = k->size[JOB_BOTH];
+	uint64_t used = k->size[JOB_BOTH] + k->nsegs * sizeof(struct kept_seg);
+	uint64_t room = k->sp->max > used ? k->sp->max - used : 0;
+	char text[KEPT_MARK_MAX];
+
+	if (k->truncated || n == 0)
+		return 0;
+	if (n < room)
+		room = n;
+	if (room != 0)
+		add(k, s, p, (size_t)room);
+	k->cut = k->size[JOB_BOTH];
+	if (!k->truncated && room < n) {
+		add(k, s, text, mark(k, text));
+		k->truncated = true;
+	}
+	return (size_t)(k->cut - before);
 }
 
 /*** Reading ***/

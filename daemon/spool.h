@@ -38,6 +38,7 @@ struct kept {
 	struct spool *sp; /* borrowed */
 	int number;
 	bool truncated;
+	uint64_t cut;	  /* when truncated: bytes before the mark */
 	uint64_t size[3]; /* of enum job_stream */
 	/* below is private */
 	enum {
@@ -109,7 +110,8 @@ void kept_init(struct kept *k, struct spool *sp, int number);
 void kept_done(struct kept *k);
 /* Of a job that was running when the front died: sizes from its files. */
 void kept_resume(struct kept *k);
-void kept_add(struct kept *k, enum job_stream s, const void *p, size_t n);
+/* How many of the bytes are kept. */
+size_t kept_add(struct kept *k, enum job_stream s, const void *p, size_t n);
 /* The job takes longer: what is in memory goes to its file. */
 void kept_to_file(struct kept *k);
 ssize_t kept_read(

@@ -151,6 +151,15 @@ conn_notify(struct tree_conn *c, const char *method, json_t *params)
 	conn_json(c, notification(method, params));
 }
 
+void
+conn_notify_fd(struct tree_conn *c, const char *method, json_t *params, int fd)
+{
+	json_t *msg = notification(method, params);
+
+	json_object_set_new(msg, "fds", json_integer(1));
+	conn_json_fds(c, msg, &fd, 1);
+}
+
 /*** Notifications ***/
 
 static json_t *

@@ -169,6 +169,9 @@ void conn_json(struct tree_conn *c, json_t *msg); /* msg is stolen */
 void conn_json_fds(struct tree_conn *c, json_t *msg, const int *fds, size_t n);
 void conn_binary(struct tree_conn *c, const void *p, size_t n);
 void conn_notify(struct tree_conn *c, const char *method, json_t *params);
+/* fd becomes the connection's. */
+void conn_notify_fd(
+    struct tree_conn *c, const char *method, json_t *params, int fd);
 void conn_flush(struct tree_conn *c);
 /* Everything there is, to a new client. */
 void conn_sync(struct tree_conn *c);

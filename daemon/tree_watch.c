@@ -8,6 +8,7 @@
 
 #include "daemon/events.h"
 #include "daemon/tree_impl.h"
+#include "daemon/tree_more.h"
 #include "daemon/values.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
@@ -22,6 +23,7 @@ struct thandle {
 	enum job_stream stream;
 	struct follower fo;
 	const struct job *job; /* until it has ended */
+	struct more *more;     /* NULL: all was kept so far */
 	uint64_t size, told;
 	bool ended;
 	int code;
@@ -49,6 +51,7 @@ handle_free(struct thandle *h)
 	TAILQ_REMOVE(&h->conn->t->watched, h, link);
 	if (h->fo.job != NULL)
 		job_unfollow(&h->fo);
+	more_free(h->more);
 	free(h);
 }
 
@@ -72,6 +75,36 @@ job_grew(struct follower *fo)
 	struct thandle *h = fo->arg;
 
 	h->size = h->job->size[h->stream];
+}
+
+static void
+more_moved(void *arg)
+{
+	struct thandle *h = arg;
+
+	if (h->fo.full && more_waiting(h->more) == 0)
+		follower_resume(&h->fo);
+}
+
+static void
+job_more(struct follower *fo, const void *p, size_t n)
+{
+	struct thandle *h = fo->arg;
+	int reader;
+
+	if (h->more == NULL) {
+		h->more = more_new(h->conn->t->f->loop, more_moved, h, &reader);
+		if (h->more == NULL) {
+			fo->more = NULL;
+			return;
+		}
+		conn_notify_fd(h->conn, "more",
+		    json_pack("{s:I,s:I}", "h", (json_int_t)h->h, "at",
+			(json_int_t)h->job->cut),
+		    reader);
+	}
+	more_add(h->more, p, n);
+	fo->full = more_waiting(h->more) != 0;
 }
 
 static void
@@ -107,7 +140,7 @@ follow_result(const struct thandle *h, const struct job *job)
 }
 
 static void
-start_follow(struct treq *r, struct job *job, bool data)
+start_follow(struct treq *r, struct job *job, bool data, bool more)
 {
 	struct thandle *h;
 	json_t *result;
@@ -120,6 +153,9 @@ start_follow(struct treq *r, struct job *job, bool data)
 		return;
 	}
 	h = handle_new(r, FOLLOW_JOB);
+	/* who comes late has missed some already: the mark says so */
+	if (data && (!job->truncated || more))
+		h->fo.more = job_more;
 	follow(h, job);
 	result = follow_result(h, job);
 	if (h->ended)
@@ -138,7 +174,8 @@ follow_asked(struct treq *r, struct sandbox *sb)
 	    job_find(sb, 0) == NULL)
 		treq_reply(r, json_pack("{s:i}", "job", 0));
 	else if ((job = treq_job(r, sb)) != NULL)
-		start_follow(r, job, json_is_true(data));
+		start_follow(r, job, json_is_true(data),
+		    json_is_true(json_object_get(r->params, "more")));
 }
 
 static void
@@ -157,10 +194,11 @@ tree_follow(struct treq *r)
 {
 	struct sandbox *sb = treq_box_file(r, "exec", R_OK);
 	int64_t number = 0;
-	bool data = false;
+	bool data = false, more = false;
 	struct json_field fields[] = {
 		{ "job", JSON_K_INT, true, &number },
 		{ "data", JSON_K_BOOL, false, &data },
+		{ "more", JSON_K_BOOL, false, &more },
 	};
 	struct err e;
 
@@ -287,9 +325,11 @@ tree_unwatch(struct treq *r)
 static void
 send_grew(struct thandle *h)
 {
-	if (h->size == h->told)
+	uint64_t now = h->size + more_written(h->more);
+
+	if (now == h->told)
 		return;
-	h->told = h->size;
+	h->told = now;
 	conn_notify(h->conn, "grew",
 	    json_pack("{s:I,s:I}", "h", (json_int_t)h->h, "size",
 		(json_int_t)h->size));
@@ -298,6 +338,9 @@ send_grew(struct thandle *h)
 static void
 send_ended(struct thandle *h)
 {
+	/* first: then what is read is followed by its end */
+	more_free(h->more);
+	h->more = NULL;
 	conn_notify(h->conn, "ended",
 	    json_pack("{s:I,s:I,s:i,s:s}", "h", (json_int_t)h->h, "size",
 		(json_int_t)h->size, "code", h->code, "secs", h->secs));
@@ -313,7 +356,8 @@ watch_send(struct tree_server *t)
 		next = TAILQ_NEXT(h, link);
 		if (h->kind < WATCH_FILES && t->grew[h->kind])
 			h->size = size_now(t, h);
-		if (h->kind == FOLLOW_JOB && h->ended)
+		if (h->kind == FOLLOW_JOB && h->ended &&
+		    more_waiting(h->more) == 0)
 			send_ended(h);
 		else
 			send_grew(h);

@@ -37,7 +37,7 @@ struct client {
 	bool has_binary;
 	int fds[FD_PASS_MAX * 4]; /* came, not taken yet */
 	size_t nfds;
-	size_t own_fds; /* of them, those of the answer that is handled */
+	size_t own_fds; /* of them, those of the message that is handled */
 	uint64_t next_id;
 	struct pending_list pending[BUCKETS];
 	size_t npending;
@@ -279,16 +279,20 @@ client_abandon(struct client *c, uint64_t id)
 			p->done = nobody;
 }
 
-/* The descriptors of an answer come in order, and go with it. */
+/* The descriptors of a message come in order, and go with it. */
 static void
-run_done(struct client *c, const struct pending *p, const struct reply *r,
-    const json_t *fds)
+begin_fds(struct client *c, const json_t *msg)
 {
-	json_int_t n = json_integer_value(fds);
-	int fd;
+	json_int_t n = json_integer_value(json_object_get(msg, "fds"));
 
 	c->own_fds = n > 0 && n <= FD_PASS_MAX ? (size_t)n : 0;
-	p->done(p->arg, r);
+}
+
+static void
+end_fds(struct client *c)
+{
+	int fd;
+
 	while ((fd = client_take_fd(c)) >= 0)
 		close_fd(&fd);
 	c->own_fds = 0;
@@ -324,7 +328,7 @@ handle_reply(struct client *c, json_t *msg, json_int_t id)
 		r.data = buf_str(&c->binary);
 		r.len = c->binary.len;
 	}
-	run_done(c, p, &r, json_object_get(msg, "fds"));
+	p->done(p->arg, &r);
 	free(p);
 	return 0;
 }
@@ -342,12 +346,14 @@ handle_json(struct client *c, const struct frame *f)
 	id = json_object_get(msg, "id");
 	method = json_string_value(json_object_get(msg, "method"));
 	params = json_object_get(msg, "params");
+	begin_fds(c, msg);
 	if (method != NULL && id == NULL && json_is_object(params)) {
 		c->ev->notice(c->arg, method, params);
 		r = 0;
 	} else if (json_is_integer(id)) {
 		r = handle_reply(c, msg, json_integer_value(id));
 	}
+	end_fds(c);
 	buf_clear(&c->binary);
 	c->has_binary = false;
 out:

@@ -69,8 +69,8 @@ void client_notify(struct client *c, const char *method, json_t *params);
 void client_cancel(struct client *c, uint64_t id);
 /* Nobody waits for the answer any more: done is not called. */
 void client_abandon(struct client *c, uint64_t id);
-/* The next descriptor that came with the answer, or -1. In a done only; those
- * that it does not take are closed. */
+/* The next descriptor that came with the message, or -1. In a done or a notice
+ * only; those that it does not take are closed. */
 int client_take_fd(struct client *c);
 
 #endif

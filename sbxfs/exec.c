@@ -64,20 +64,11 @@ exec_next(struct stream *st, char *p, size_t n)
 }
 
 static bool
-has_output(const struct conv *v)
-{
-	struct stat st;
-
-	return v->f.fd >= 0 && fstat(v->f.fd, &st) == 0 &&
-	    st.st_size > v->f.pos;
-}
-
-static bool
 exec_ready(const struct stream *st)
 {
 	const struct conv *v = (const struct conv *)st;
 
-	return v->error != 0 || !running(v) || has_output(v);
+	return v->error != 0 || !running(v) || follow_has_output(&v->f);
 }
 
 static void
@@ -99,7 +90,7 @@ ask_follow(struct conv *v)
 {
 	v->f.asked = true;
 	call_send(call_for(&v->st.h, followed), "job.follow",
-	    follow_params(v->st.h.node, v->f.job, true));
+	    follow_again(v->st.h.node, &v->f, true));
 }
 
 /*** Starting ***/
@@ -369,6 +360,17 @@ exec_notice(struct handle *h, bool ended, const json_t *params)
 	return true;
 }
 
+static bool
+exec_more(struct handle *h, const json_t *params, int fd)
+{
+	struct conv *v = (struct conv *)h;
+
+	if (!follow_more(&v->f, params, fd))
+		return false;
+	stream_wake(&v->st);
+	return true;
+}
+
 const struct file_ops exec_ops = {
 	.open = exec_open,
 	.read = exec_read,
@@ -379,4 +381,5 @@ const struct file_ops exec_ops = {
 	.free = exec_free,
 	.down = exec_down,
 	.notice = exec_notice,
+	.more = exec_more,
 };

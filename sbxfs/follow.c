@@ -1,6 +1,7 @@
 #include "sbxfs/follow.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,6 +14,8 @@ follow_init(struct follow *f)
 	memset(f, 0, sizeof(*f));
 	f->h = -1;
 	f->fd = -1;
+	f->cut = -1;
+	f->more_fd = -1;
 }
 
 void
@@ -22,6 +25,7 @@ follow_done(struct follow *f, struct sbxfs *s)
 		client_notify(s->client, "job.unfollow",
 		    json_pack("{s:I}", "h", (json_int_t)f->h));
 	close_fd(&f->fd);
+	close_fd(&f->more_fd);
 	follow_init(f);
 }
 
@@ -30,6 +34,15 @@ follow_params(const struct node *n, int job, bool data)
 {
 	return json_pack(
 	    "{s:s,s:i,s:b}", "id", n->box->id, "job", job, "data", (int)data);
+}
+
+json_t *
+follow_again(const struct node *n, const struct follow *f, bool data)
+{
+	json_t *params = follow_params(n, f->job, data);
+
+	json_object_set_new(params, "more", json_boolean(f->cut >= 0));
+	return params;
 }
 
 static void
@@ -74,12 +87,30 @@ follow_answer(struct follow *f, const struct reply *r, bool data)
 	return 0;
 }
 
-bool
-follow_notice(struct follow *f, bool ended, const json_t *params)
+static bool
+is_ours(const struct follow *f, const json_t *params)
 {
 	json_t *h = json_object_get(params, "h");
 
-	if (f->h < 0 || !json_is_integer(h) || json_integer_value(h) != f->h)
+	return f->h >= 0 && json_is_integer(h) && json_integer_value(h) == f->h;
+}
+
+bool
+follow_more(struct follow *f, const json_t *params, int fd)
+{
+	if (!is_ours(f, params))
+		return false;
+	if (f->cut < 0)
+		f->cut = json_integer_value(json_object_get(params, "at"));
+	close_fd(&f->more_fd);
+	f->more_fd = fd;
+	return true;
+}
+
+bool
+follow_notice(struct follow *f, bool ended, const json_t *params)
+{
+	if (!is_ours(f, params))
 		return false;
 	if (ended)
 		take_end(f, params);
@@ -93,6 +124,32 @@ follow_down(struct follow *f)
 	f->h = -1;
 }
 
+bool
+follow_has_output(const struct follow *f)
+{
+	struct pollfd more = { .fd = f->more_fd, .events = POLLIN };
+	struct stat st;
+
+	if (f->cut < 0 || f->pos < f->cut)
+		return f->fd >= 0 && fstat(f->fd, &st) == 0 &&
+		    st.st_size > f->pos;
+	return f->more_fd >= 0 && poll(&more, 1, 0) == 1 &&
+	    (more.revents & POLLIN) != 0;
+}
+
+/* Nothing now is 0 as its end is: then the job's end tells. */
+static ssize_t
+read_more(struct follow *f, char *p, size_t n)
+{
+	ssize_t r = 0;
+
+	if (f->more_fd >= 0)
+		r = read(f->more_fd, p, n);
+	if (r < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	return r;
+}
+
 ssize_t
 follow_read(struct follow *f, char *p, size_t n)
 {
@@ -100,6 +157,10 @@ follow_read(struct follow *f, char *p, size_t n)
 
 	if (f->fd < 0)
 		return 0;
+	if (f->cut >= 0 && f->pos >= f->cut)
+		return read_more(f, p, n);
+	if (f->cut >= 0 && n > (size_t)(f->cut - f->pos))
+		n = (size_t)(f->cut - f->pos);
 	do
 		r = pread(f->fd, p, n, f->pos);
 	while (r < 0 && errno == EINTR);

@@ -24,6 +24,8 @@ struct follow {
 	int64_t h;   /* the front's number, -1 none */
 	int fd;	     /* the output; -1 none */
 	int64_t pos; /* of what was read of it */
+	int64_t cut; /* from there on by the pipe; -1: all is in fd */
+	int more_fd; /* the pipe, -1 none */
 };
 
 void follow_init(struct follow *f);
@@ -31,13 +33,18 @@ void follow_init(struct follow *f);
 void follow_done(struct follow *f, struct sbxfs *s);
 /* {"id","job","data"} for job.follow. */
 json_t *follow_params(const struct node *n, int job, bool data);
+/* The same, of one that was followed before the connection was lost. */
+json_t *follow_again(const struct node *n, const struct follow *f, bool data);
 /* Takes the answer to job.follow: 0 or -errno. */
 int follow_answer(struct follow *f, const struct reply *r, bool data);
 /* A `grew` or `ended`: true when it was for this one. */
 bool follow_notice(struct follow *f, bool ended, const json_t *params);
+/* A `more`: what comes after the kept output. fd is taken over if true. */
+bool follow_more(struct follow *f, const json_t *params, int fd);
 /* The connection is gone: it is to be asked for again. */
 void follow_down(struct follow *f);
 /* More of the output: bytes, 0 none now, -errno. */
+bool follow_has_output(const struct follow *f);
 ssize_t follow_read(struct follow *f, char *p, size_t n);
 
 #endif

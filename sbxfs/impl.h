@@ -90,6 +90,8 @@ struct file_ops {
 	/* A notification `grew`, `room` or `ended`; true when it was this
 	 * handle's. */
 	bool (*notice)(struct handle *h, bool ended, const json_t *params);
+	/* A `more`: the same, and takes fd if true. */
+	bool (*more)(struct handle *h, const json_t *params, int fd);
 };
 
 extern const struct file_ops snapshot_ops; /* values and commands */

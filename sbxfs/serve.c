@@ -158,6 +158,18 @@ on_grew(struct sbxfs *s, const json_t *params)
 }
 
 static void
+on_more(struct sbxfs *s, const json_t *params)
+{
+	int fd = client_take_fd(s->client);
+	struct handle *h;
+
+	TAILQ_FOREACH (h, &s->handles, link)
+		if (h->ops->more != NULL && h->ops->more(h, params, fd))
+			return;
+	close_fd(&fd);
+}
+
+static void
 on_ended(struct sbxfs *s, const json_t *params)
 {
 	to_handles(s, params, true);
@@ -175,6 +187,7 @@ static const struct {
 	{ "job.end", on_job_end },
 	{ "grew", on_grew },
 	{ "room", on_grew },
+	{ "more", on_more },
 	{ "ended", on_ended },
 };
 

@@ -27,7 +27,7 @@ new 'cat; echo end'
 eq "cmd" "$(cat "a/jobs/$n/cmd")" 'cat; echo end'
 echo one >"a/jobs/$n/stdin"
 exec 4>&-
-eq "one writer" "$(cat "a/jobs/$n/wait" | cut -d' ' -f1,2; cat "a/jobs/$n/output")" \
+eq "one writer" "$(cut -d" " -f1,2 "a/jobs/$n/wait"; cat "a/jobs/$n/output")" \
     "$n 0
 one
 end"

@@ -384,6 +384,7 @@ setup(void)
 	cfg.data_dir = dir;
 	cfg.job_output_bytes = 1 << 20;
 	cfg.jobs_kept = 100;
+	cfg.jobs_bytes = 256 << 20;
 	front.loop = &loop;
 	front.cfg = &cfg;
 	make_sandbox();

@@ -1,0 +1,103 @@
+#!/bin/bash
+# What is kept of output is bounded, with a mark; who follows gets every byte
+# all the same. Finished jobs are bounded in number and in bytes.
+# shellcheck source=tests/t/lib.sh
+. "${TOP:?}/tests/t/lib.sh"
+need_root
+start_sbxd '[limits]' 'job_output = "1m"' 'jobs_kept = 5' 'jobs_bytes = "4m"'
+start_sbxfs
+cd "$M" || exit 1
+mkdir a || fail "mkdir"
+
+# 20 MB at once, and 20 MB with pauses; two readers, one of them slow.
+LINES=2500000
+mark='\[output over 1048576 bytes is not kept\]'
+for pause in '' '; sleep .3; seq 1 10'; do
+	echo "seq 1 $LINES$pause" >a/exec
+	md5sum <a/exec >"$W/fast" &
+	fast=$!
+	(sleep .5; md5sum) <a/exec >"$W/slow" &
+	slow=$!
+	wait $fast $slow
+	for r in fast slow; do
+		eq "a $r reader$pause" "$(cat "$W/$r")" \
+		    "$( (seq 1 $LINES; [ -z "$pause" ] || seq 1 10) | md5sum)"
+	done
+done
+n=$(readlink a/jobs/last)
+size=$(stat -c %s "a/jobs/$n/output")
+[ "$size" -gt 1000000 ] && [ "$size" -lt 1049000 ] || fail "kept $size bytes"
+eq "the mark" "$(grep -c "$mark" "a/jobs/$n/output")" 1
+eq "exact size" "$(wc -c <"a/jobs/$n/output")" "$size"
+eq "a late reader" "$(grep -c "$mark" <a/exec)" 1
+
+eq "a session" "$(bash -c 'exec 3<>a/exec
+echo "seq 1 2500000; echo end" >&3; cat <&3' | md5sum)" \
+    "$( (seq 1 $LINES; echo end) | md5sum)"
+
+# Who comes late has the mark, and the end.
+echo "seq 1 $LINES; sleep .5; echo end" >a/exec
+cat a/exec >"$W/first" &
+first=$!
+cut_now() {
+	[ "$(stat -c %s a/jobs/last/output)" -gt 1040000 ]
+}
+wait_for 5 cut_now
+eq "late while it runs" "$(grep -c "$mark" <a/exec)" 1
+wait $first
+eq "the first one" "$(tail -n1 "$W/first")" end
+
+# A reader that reads nothing holds it up, one that is killed does not.
+echo "seq 1 $LINES; touch done" >a/exec
+exec 5<a/exec
+sleep .5
+[ ! -e a/fs/root/done ] || fail "nobody waited for a reader"
+exec 5<&-
+cat a/wait >/dev/null
+[ -e a/fs/root/done ] || fail "it did not go on"
+echo "seq 1 $LINES; rm done" >a/exec
+cat a/exec >/dev/null &
+kill -KILL $!
+cat a/wait >/dev/null
+[ ! -e a/fs/root/done ] || fail "a killed reader stops the job"
+
+# The front dies while the pipe is in use: what it had in hand is lost, the job
+# goes on, and so does who reads.
+echo "seq 1 $LINES; sleep 1; echo end" >a/exec
+exec 5<a/exec
+head -c 3000000 <&5 >/dev/null
+old=$(role 'sbxd: front')
+kill -KILL "$old"
+wait_for 10 gone "$old"
+wait_for 20 healthy
+reads() {
+	cat <&5 >>"$W/rest" 2>/dev/null
+}
+wait_for 10 reads
+has "after a restart" "$(tail -n1 "$W/rest")" end
+exec 5<&-
+
+# Bounded in number, and in bytes: the oldest go, the newest stays.
+for i in 1 2 3 4 5 6 7 8; do
+	echo "echo $i" >a/exec
+	cat a/exec >/dev/null
+done
+numbers() {
+	for d in a/jobs/[0-9]*; do
+		basename "$d"
+	done
+}
+last=$(readlink a/jobs/last)
+eq "five" "$(numbers | sort -n | tr '\n' ' ')" \
+    "$(seq -s' ' $((last - 4)) "$last") "
+for i in 1 2 3 4; do
+	echo "seq 1 $LINES" >a/exec
+	cat a/exec >/dev/null
+done
+eq "4 MiB" "$(numbers | wc -l)" 3
+id=$(sed -n "s/^id //p" a/status)
+used=$(du -s --apparent-size -k "$DATA/sandboxes/$id/spool" | cut -f1)
+# three jobs, and the log, of 16 MiB
+[ "$used" -lt 25000 ] || fail "the spool has $used KiB"
+cd / || exit 1
+exit 0
