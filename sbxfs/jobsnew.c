@@ -125,7 +125,12 @@ static void
 newjob_write(fuse_req_t req, struct handle *h, const char *p, size_t n)
 {
 	struct newjob *j = (struct newjob *)h;
+	int error;
 
+	if ((error = node_stale(h->node)) != 0) {
+		reply_check(req, h->node, error);
+		return;
+	}
 	if (j->starting) {
 		reply_why(req, h->node, EBUSY,
 		    "the script before is still being started");
