@@ -26,8 +26,12 @@ struct front *api_front(const struct http_req *r);
 
 /* Who asks. False: it was answered (400 or 403). */
 bool api_caller(struct http_req *r, struct caller *ret);
+/* A browser sends it for the page of another site; never on the Unix socket. */
+bool api_other_site(const struct http_req *r);
 /* The sandbox named by the first variable of the path, or NULL: answered. */
 struct sandbox *api_sandbox(struct http_req *r);
+/* The port that the second variable names, or -1: answered. */
+int api_port(struct http_req *r);
 /* As above, and only for who may administer the daemon. */
 bool api_admin(struct http_req *r);
 
@@ -105,11 +109,16 @@ void api_exec(struct http_req *r);
 void api_env_get(struct http_req *r);
 void api_env_put(struct http_req *r);
 void api_log(struct http_req *r);
+void api_ports(struct http_req *r);
+void api_expose(struct http_req *r);
+void api_unexpose(struct http_req *r);
+void api_proxy(struct http_req *r);
 void api_ws(struct http_req *r);
 void api_tree_ws(struct http_req *r);
 
 /* The fields of a handler's body, or NULL: for /openapi.json. */
 extern const struct api_field api_create_fields[], api_patch_fields[],
-    api_exec_fields[], api_stop_fields[], api_pool_fields[];
+    api_exec_fields[], api_expose_fields[], api_stop_fields[],
+    api_pool_fields[];
 
 #endif

@@ -75,8 +75,8 @@ named_caller(struct http_req *r, const char *name, struct caller *c)
 
 /* A page of another site may make a browser on this machine send us a
  * request, of which Origin tells. */
-static bool
-other_site(const struct http_req *r)
+bool
+api_other_site(const struct http_req *r)
 {
 	const char *origin = http_header(r, "origin");
 	const char *host = http_header(r, "host");
@@ -93,7 +93,7 @@ api_caller(struct http_req *r, struct caller *ret)
 	const char *name = http_header(r, "x-sandbox-identity");
 	struct caller c = { .all = !http_is_unix(r), .identity = "-" };
 
-	if (other_site(r)) {
+	if (api_other_site(r)) {
 		http_error(r, 403, "cross-origin request blocked");
 		return false;
 	}

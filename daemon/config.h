@@ -24,6 +24,7 @@ struct profile {
 	char image[RT_NAME_MAX]; /* names a struct image */
 	char runtime[16];	 /* "native" */
 	char network[16];	 /* "none" */
+	char proxy[16];		 /* "any"; "exposed": only such ports */
 	struct rt_limits limits;
 	int64_t timeout_s; /* of one job; 0 none */
 	int64_t start_timeout_ms;

@@ -274,6 +274,17 @@ set_only(const struct field *f, const char *text, struct err *e)
 	return 0;
 }
 
+static int
+set_proxy(const struct field *f, const char *text, struct err *e)
+{
+	if (strcmp(text, "any") != 0 && strcmp(text, "exposed") != 0)
+		return err_setx(e, EINVAL,
+		    "%s: must be \"any\" or \"exposed\", got \"%.64s\"",
+		    f->name, text);
+	str_copy(f->at, text, sizeof(((struct profile *)NULL)->proxy));
+	return 0;
+}
+
 #define STRING TYPE(TOML_STRING)
 #define WHOLE TYPE(TOML_INTEGER)
 #define KIND(id, t, text) \
@@ -288,6 +299,7 @@ KIND(tcp, STRING, "a string");
 KIND(address, STRING, "a string");
 KIND(name, STRING, "a string");
 KIND(only, STRING, "a string");
+KIND(proxy, STRING, "a string");
 KIND(int, WHOLE, "an integer");
 KIND(size, STRING | WHOLE, "a size as \"512m\"");
 KIND(milli, WHOLE | TYPE(TOML_FLOAT), "a number");
@@ -398,6 +410,7 @@ static const struct row profile_keys[] = {
 	{ "pids", PROFILE(limits.pids, int), .def = "256", .max = 4194304 },
 	{ "runtime", PROFILE(runtime, only), .def = "native" },
 	{ "network", PROFILE(network, only), .def = "none" },
+	{ "proxy", PROFILE(proxy, proxy), .def = "any" },
 	{ "timeout", PROFILE(timeout_s, seconds), .def = "0", TIME },
 	{ "start_timeout", PROFILE(start_timeout_ms, ms), .def = "30s",
 	    .min = 100, TIME },

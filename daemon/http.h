@@ -20,7 +20,9 @@
 struct http_server;
 struct http_req;
 
-/* Path patterns: segments, "{x}" matches one segment, a last "*" the rest. */
+/* Path patterns: segments, "{x}" matches one segment, a last "*" the rest.
+ * Method HTTP_ANY is each that no earlier row of the path has. */
+#define HTTP_ANY "ANY"
 #define HTTP_VARS_MAX 4
 
 struct http_route {
@@ -34,6 +36,7 @@ struct http_route {
 	/* Or streamed: handle is called at the head's end; it must call
 	 * http_body (below) before it returns, or answer. */
 	bool stream;
+	bool raw;	     /* the rest of the path is not decoded */
 	const char *summary; /* for /openapi.json */
 };
 
@@ -67,6 +70,11 @@ const char *http_var(const struct http_req *r, size_t n);
 const char *http_query(struct http_req *r, const char *key);
 /* The next one of that name; *at begins as 0. */
 const char *http_query_next(struct http_req *r, const char *key, size_t *at);
+/* As it was sent, or NULL; not after the two above. */
+const char *http_query_raw(const struct http_req *r);
+/* The i-th header, its name in lower case; false: there are no more. */
+bool http_header_at(const struct http_req *r, size_t i, const char **ret_name,
+    const char **ret_value);
 /* A header's value, name in lower case, or NULL. Of several the last. */
 const char *http_header(const struct http_req *r, const char *name);
 size_t http_header_count(const struct http_req *r, const char *name);

@@ -439,6 +439,23 @@ http_header_count(const struct http_req *r, const char *name)
 	return n;
 }
 
+bool
+http_header_at(const struct http_req *r, size_t i, const char **ret_name,
+    const char **ret_value)
+{
+	if (i >= r->nfields)
+		return false;
+	*ret_name = r->head.data + r->fields[i].name;
+	*ret_value = r->head.data + r->fields[i].value;
+	return true;
+}
+
+const char *
+http_query_raw(const struct http_req *r)
+{
+	return r->query;
+}
+
 static void
 split_query(struct http_req *r)
 {

@@ -174,7 +174,8 @@ static bool
 method_fits(
     const struct http_req *r, const struct http_route *route, bool exact)
 {
-	if (strcmp(route->method, r->head.data) == 0)
+	if (strcmp(route->method, r->head.data) == 0 ||
+	    strcmp(route->method, HTTP_ANY) == 0)
 		return true;
 	return !exact && r->head_only && strcmp(route->method, "GET") == 0;
 }
@@ -221,12 +222,17 @@ static const struct http_route bad_method = {
 static const struct http_route *
 take(struct http_req *r, size_t i, const struct spans *vars)
 {
+	const struct http_server *s = r->c->s;
+
+	r->route = &s->conf.routes[i];
 	for (size_t v = 0; v < vars->n; v++) {
+		bool rest = s->patterns[i].rest && v + 1 == vars->n;
+
 		vars->v[v].s[vars->v[v].len] = '\0';
-		(void)http_decode(vars->v[v].s, false);
+		if (!rest || !r->route->raw)
+			(void)http_decode(vars->v[v].s, false);
 		r->vars[v] = vars->v[v].s;
 	}
-	r->route = &r->c->s->conf.routes[i];
 	return r->route;
 }
 

@@ -30,6 +30,9 @@ static const struct {
 	{ .handle = api_events, .type = "text/event-stream" },
 	{ .handle = api_ws, .status = "101", .type = "" },
 	{ .handle = api_tree_ws, .status = "101", .type = "" },
+	{ .handle = api_expose, api_expose_fields },
+	{ .handle = api_unexpose, .status = "204", .type = "" },
+	{ .handle = api_proxy, .status = "2XX", .type = "" },
 	{ .handle = api_env_put, .body = "application/json" },
 	{ .handle = api_files_get, .type = "application/octet-stream" },
 	{ .handle = api_files_head, .type = "" },
@@ -137,8 +140,12 @@ operation(const struct http_route *route)
 static void
 add_route(json_t *paths, const struct http_route *route)
 {
+	static const char any[] =
+	    "get put post delete options head patch trace";
 	cleanup_buf struct buf path = BUF_INIT;
-	char method[16];
+	bool is_any = strcmp(route->method, HTTP_ANY) == 0;
+	cleanup_free char *methods = xstrdup(is_any ? any : route->method);
+	char *rest = methods, *method;
 	json_t *item;
 
 	for (const char *p = route->path; *p != '\0'; p++)
@@ -149,10 +156,10 @@ add_route(json_t *paths, const struct http_route *route)
 		item = json_object();
 		(void)json_object_set_new(paths, buf_str(&path), item);
 	}
-	(void)str_copy(method, route->method, sizeof(method));
-	for (char *p = method; *p != '\0'; p++)
+	for (char *p = methods; *p != '\0'; p++)
 		*p = (char)tolower((unsigned char)*p);
-	(void)json_object_set_new(item, method, operation(route));
+	while ((method = strsep(&rest, " ")) != NULL)
+		(void)json_object_set_new(item, method, operation(route));
 }
 
 void

@@ -91,6 +91,7 @@ value_profile(struct buf *b, const struct profile *p)
 	add_text(b, "start_timeout", start);
 	add_int(b, "pool_min", p->pool_min);
 	add_int(b, "pool_max", p->pool_max);
+	add_text(b, "proxy", p->proxy);
 }
 
 void
