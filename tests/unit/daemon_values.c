@@ -179,7 +179,7 @@ START_TEST(a_job_says_how_it_ended)
 	check_text(&b,
 	    "state ended\npid 7\nexit 137\nsignal KILL\n"
 	    "started 1700000000.123\nended 1700000001.005\ncpu_usec 0\n"
-	    "memory_peak -\n");
+	    "memory_peak 0\n");
 	value_job_secs(secs, &job);
 	ck_assert_str_eq(secs, "0.046");
 }
