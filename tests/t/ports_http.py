@@ -90,6 +90,9 @@ def passed_on():
     check('who asked', fields.get('x-forwarded-for') == '127.0.0.1' and
           fields.get('x-forwarded-proto') == 'http' and
           fields.get('x-sandbox-id', '').startswith('sbx-'), fields)
+    got = seen('GET', WEB + '8000/a%0d%0aX-Bad:%201?%0d%0aX-Bad:1')
+    check('no header out of a path', 'x-bad' not in dict(got['fields']) and
+          '%0d%0aX-Bad:%201?%0d' in got.get('path', ''), got)
     for path, want_path in (('8000', '/'), ('8000/', '/'), ('8000?q', '/?q'),
                             ('8000/expose', '/expose')):
         check(path, seen('GET', WEB + path).get('path') == want_path)
