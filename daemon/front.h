@@ -109,8 +109,9 @@ struct sandbox {
 	struct spool *spool;  /* jobs.c's; NULL before the first job */
 	int last_exit;	      /* of the newest ended job, -1 none */
 	struct wait_list waits;
-	int64_t active_ms; /* last use, real time, for idle */
-	int applying;	   /* limits on their way to the broker */
+	int64_t active_ms;  /* last use, real time, for idle */
+	int applying;	    /* limits on their way to the broker */
+	uint64_t oom_kills; /* as far as they were looked at */
 	/* below is front_impl.h's */
 	unsigned refs;
 	unsigned gen;		/* counts transitions: late answers are old */

@@ -61,6 +61,10 @@ void life_reclaim(struct sandbox *sb);
 void life_apply(struct sandbox *sb, const struct rt_limits *old);
 void life_send_env(struct sandbox *sb);
 
+/* oom.c: has the memory limit killed something since it was asked last? Then
+ * there is an event. first: what was before now is none. */
+void oom_look(struct sandbox *sb, int job, bool first);
+
 /* adopt.c: loads the store, lists the instances, joins the two; then done. */
 int adopt_start(struct front *f, void (*done)(struct front *f), struct err *e);
 

@@ -280,6 +280,8 @@ sandbox_agent_lost(struct sandbox *sb, const struct err *why)
 	    sb->state != SB_CREATING && sb->state != SB_STARTING)
 		return;
 	err_wrap(&e, "agent");
+	if (sb->state == SB_RUNNING && !sb->pooled)
+		oom_look(sb, 0, false);
 	fail(sb, &e);
 }
 
@@ -306,6 +308,8 @@ up(struct sandbox *sb)
 	}
 	if (json_object_size(sb->env) != 0)
 		life_send_env(sb);
+	if (sb->adopted)
+		oom_look(sb, 0, true);
 	settle(sb, SB_RUNNING, sb->adopted ? NULL : "started");
 	sb->adopted = false;
 	if (sb->state == SB_RUNNING)
@@ -718,6 +722,9 @@ sandbox_job_event(struct sandbox *sb, struct job *job, bool ended)
 		snprintf(fields, sizeof(fields), " job=%d", job->number);
 	}
 	event_add(sb->f, sb, ended ? "job-exit" : "job-started", fields);
+	if (ended && sb->last_exit != 0 && sb->limits.memory_bytes != 0 &&
+	    sb->state == SB_RUNNING)
+		oom_look(sb, job->number, false);
 	if (ended)
 		tree_job_end(sb->f, job);
 }

@@ -136,6 +136,8 @@ limit_memory(
 	const struct knob two[] = {
 		{ CGROUP_MEMORY, "memory.swap.max", "0", true },
 		{ CGROUP_MEMORY, "memory.max", n, false },
+		/* all of it or nothing: half a sandbox helps nobody */
+		{ CGROUP_MEMORY, "memory.oom.group", "1", true },
 		{ .file = NULL },
 	};
 	/* memsw may not be below the other: raising begins with it */
@@ -494,6 +496,25 @@ add_io(const struct cgroups *c, const char *id, struct rt_stats *ret)
 		ret->io_wbytes += strtoull(p + 7, NULL, 10);
 }
 
+/* "oom_kill 3", a line of version 2's memory.events, of version 1's
+ * memory.oom_control. */
+static uint64_t
+oom_kills(const struct cgroups *c, const char *id, bool v2)
+{
+	static const char key[] = "\noom_kill ";
+	char path[RT_ID_MAX + 48], text[512], *p;
+
+	if (c->part[CGROUP_MEMORY] < 0)
+		return 0;
+	(void)snprintf(path, sizeof(path), "%s/%s", id,
+	    v2 ? "memory.events" : "memory.oom_control");
+	if (fd_read_at(c->tree[c->part[CGROUP_MEMORY]].fd, path, text,
+		sizeof(text)) < 0 ||
+	    (p = strstr(text, key)) == NULL)
+		return 0;
+	return strtoull(p + sizeof(key) - 1, NULL, 10);
+}
+
 void
 cgroup_stats(const struct cgroups *c, const char *id, struct rt_stats *ret)
 {
@@ -506,6 +527,7 @@ cgroup_stats(const struct cgroups *c, const char *id, struct rt_stats *ret)
 	ret->memory_peak = read_number(c, CGROUP_MEMORY, id,
 	    v2 ? "memory.peak" : "memory.max_usage_in_bytes");
 	ret->pids = read_number(c, CGROUP_PIDS, id, "pids.current");
+	ret->oom_kills = oom_kills(c, id, v2);
 	ret->io_rbytes = ret->io_wbytes = 0;
 	add_io(c, id, ret);
 }

@@ -87,7 +87,7 @@ int cgroup_freeze(
 int cgroup_kill(const struct cgroups *c, const char *id, struct err *e);
 /* Removes the groups; what is not there is no error. */
 int cgroup_remove(const struct cgroups *c, const char *id, struct err *e);
-/* cpu, memory, pids, io; the rest of *ret is left alone. */
+/* cpu, memory, pids, io, oom_kills; the rest of *ret is left alone. */
 void cgroup_stats(
     const struct cgroups *c, const char *id, struct rt_stats *ret);
 /* Calls each with every group there is, until it returns non-zero. */

@@ -157,6 +157,12 @@ cgroup_report(const struct cgroups *c, struct buf *report)
 			    parts[rows[i].part].v1, c->tree[t].unified ? 2 : 1,
 			    c->tree[t].path);
 	}
+	if (c->part[CGROUP_MEMORY] >= 0)
+		(void)buf_addf(report, "out of memory: %s\n",
+		    c->tree[c->part[CGROUP_MEMORY]].unified
+			? "all of the sandbox is killed"
+			: "one process is killed (version 1 has no "
+			  "memory.oom.group)");
 	(void)buf_addf(report, "cgroup kill: %s\n",
 	    unified			       ? "version 2"
 		: c->part[CGROUP_FREEZER] >= 0 ? "version 1's freezer"

@@ -78,6 +78,7 @@ struct rt_stats {
 	uint64_t io_rbytes, io_wbytes;
 	uint64_t net_rx, net_tx;
 	uint64_t disk_bytes, disk_limit;
+	uint64_t oom_kills; /* processes that the memory limit has killed */
 };
 
 struct rt_tree {
