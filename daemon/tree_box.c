@@ -179,6 +179,24 @@ tree_release(struct treq *r)
 	treq_reply(r, NULL);
 }
 
+/* Something beneath fs/ changes: it is not idle. */
+void
+tree_used(struct treq *r)
+{
+	const char *id = NULL;
+	struct json_field fields[] = {
+		{ "id", JSON_K_STRING, true, &id },
+	};
+	struct sandbox *sb;
+	struct err e;
+
+	if (JSON_TAKE(r->params, fields, &e) == 0 &&
+	    (sb = sandbox_by_id(r->t->f, id)) != NULL &&
+	    (r->conn->root || caller_owns(&r->caller, sb)))
+		sb->active_ms = now_real_ms();
+	treq_reply(r, NULL);
+}
+
 /*** create ***/
 
 struct create_params {

@@ -232,5 +232,6 @@ void tree_input_close(struct treq *r);
 void tree_jobs(struct treq *r);
 void tree_cancel(struct treq *r);
 void tree_error(struct treq *r);
+void tree_used(struct treq *r);
 
 #endif

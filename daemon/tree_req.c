@@ -43,6 +43,7 @@ static const struct tree_method methods[] = {
 	{ "jobs", tree_jobs, "jobs", false },
 	{ "cancel", tree_cancel, "", true },
 	{ "error", tree_error, "", true },
+	{ "used", tree_used, "fs", true },
 };
 
 /*** Life ***/

@@ -48,6 +48,7 @@ struct box {
 	json_t *modes; /* {"exec":[mode,uid,gid]} or NULL */
 	enum box_life life;
 	bool leaves_husk; /* becomes one when it is gone */
+	int64_t used_ms;  /* when the front was told of a change in fs/ */
 	uint64_t removed; /* a husk's rows that were removed, by file_index */
 	int64_t husk_ms;  /* when the last was: monotonic */
 	struct conv_list writers; /* exec, open for writing (exec.c) */

@@ -24,6 +24,7 @@
 #include "sbxfs/ops.h"
 #include "sbxfs/park.h"
 #include "sbxfs/trees.h"
+#include "sbxfs/used.h"
 #include "sbxfs/work.h"
 
 #define MAX_IO (1u << 20)
@@ -277,6 +278,7 @@ handle_one(struct sbxfs *s, char *p)
 	if (n < 0)
 		return -errno;
 	kernel_saw(s, p, (size_t)n);
+	used_note(s, p, (size_t)n);
 	client_drain(s->client);
 	if (park_interrupt(s, p, (size_t)n) || park_take(s, p, (size_t)n))
 		return 0;
