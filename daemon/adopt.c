@@ -97,8 +97,11 @@ adopt_down(struct sandbox *sb, const struct rt_info *i)
 	}
 	jobs_down(sb);
 	ports_down(sb);
-	if (i == NULL) {
-		set_state(sb, SB_ERROR, "its disk is gone");
+	if (i == NULL || i->lost) {
+		sb->lost = true;
+		set_state(sb, SB_ERROR,
+		    "its disk was in memory and went with the host's restart: "
+		    "start makes it anew, empty");
 		return;
 	}
 	if (i->state == RT_DEAD || sb->state != SB_STOPPED) {

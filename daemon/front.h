@@ -111,6 +111,7 @@ struct sandbox {
 	struct wait_list waits;
 	int64_t active_ms;  /* last use, real time, for idle */
 	int applying;	    /* limits on their way to the broker */
+	bool lost;	    /* its disk: a start makes it anew */
 	uint64_t oom_kills; /* as far as they were looked at */
 	/* below is front_impl.h's */
 	unsigned refs;

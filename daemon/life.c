@@ -545,6 +545,22 @@ sandbox_destroy(struct sandbox *sb, struct err *e)
 
 /*** Start, stop, pause ***/
 
+/* There is nothing left of it but its row. */
+static int
+start_anew(struct sandbox *sb, struct err *e)
+{
+	sb->state = SB_CREATING;
+	if (sb_store(sb, e) < 0) {
+		sb->state = SB_ERROR;
+		return -1;
+	}
+	sb->lost = false;
+	sb->keep_failed = true;
+	life_recreate(sb);
+	sb_announce(sb);
+	return 0;
+}
+
 int
 sandbox_start(struct sandbox *sb, struct err *e)
 {
@@ -552,6 +568,8 @@ sandbox_start(struct sandbox *sb, struct err *e)
 
 	if ((r = may(sb, VERB_START, e)) <= 0)
 		return r;
+	if (sb->lost)
+		return start_anew(sb, e);
 	life_begin(sb, SB_STARTING);
 	if (sb_store(sb, e) < 0) {
 		sb->state = SB_STOPPED;

@@ -295,7 +295,7 @@ static int
 list_trace(const char *name, void *arg)
 {
 	struct listing *l = arg;
-	struct rt_info info = { .state = RT_DOWN };
+	struct rt_info info = { .state = RT_DOWN, .lost = true };
 	char id[RT_ID_MAX];
 	struct record r;
 	struct err e;

@@ -69,6 +69,7 @@ struct rt_info {
 	pid_t pid;	  /* of the agent, on the host; 0 when not up */
 	uint32_t id_base; /* host id of the sandbox's root */
 	uint32_t run;	  /* counts starts and stops */
+	bool lost; /* list: there is no record of it, nor its disk any more */
 };
 
 struct rt_stats {

@@ -51,7 +51,8 @@ show(const struct rt_info *i)
 	static const char *const states[] = { "down", "up", "dead" };
 
 	printf("ok %s %s pid=%d base=%" PRIu32 " run=%" PRIu32 "\n", i->id,
-	    states[i->state], (int)i->pid, i->id_base, i->run);
+	    i->lost ? "lost" : states[i->state], (int)i->pid, i->id_base,
+	    i->run);
 }
 
 static struct rt_limits
