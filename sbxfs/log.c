@@ -1,6 +1,8 @@
 /*
  * Logs: files that grow. They are read by offset, at the end there is EOF;
- * poll says when there is more than this open file has read.
+ * poll says when there is more than this open file has read. To who has read
+ * all but not the end, that is to be read as well: busybox's sh polls before
+ * each byte, and would never come to it.
  */
 #include <errno.h>
 #include <poll.h>
@@ -14,6 +16,7 @@ struct log {
 	json_int_t watch; /* its number, -1 not known yet */
 	uint64_t size;	  /* as the watch says */
 	uint64_t behind;  /* where the last read ended */
+	bool end_seen;	  /* a read found nothing there */
 	struct fuse_pollhandle *ph;
 };
 
@@ -42,6 +45,7 @@ got_bytes(struct call *c, const struct reply *r)
 		return;
 	}
 	l->behind = (uint64_t)c->size + r->len;
+	l->end_seen = l->end_seen || r->len == 0;
 	(void)fuse_reply_buf(c->req, r->data, r->len);
 }
 
@@ -79,8 +83,9 @@ static void
 reply_ready(fuse_req_t req, const struct log *l)
 {
 	/* It shrinks when it begins anew: that is news as well. */
-	(void)fuse_reply_poll(
-	    req, l->size != l->behind ? POLLIN | POLLRDNORM : 0);
+	bool ready = l->size != l->behind || (l->behind != 0 && !l->end_seen);
+
+	(void)fuse_reply_poll(req, ready ? POLLIN | POLLRDNORM : 0);
 }
 
 static void
