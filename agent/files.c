@@ -22,6 +22,7 @@
 #include "lib/mem.h"
 
 #define READ_MAX (1 << 20)
+#define COPY_MAX (16 << 20) /* others wait meanwhile */
 #define ENTRIES_MAX 1000
 #define ENTRIES_BYTES_MAX (512u << 10) /* the front takes 1 MiB of JSON */
 
@@ -93,6 +94,14 @@ find_handle(struct conn *c, int64_t number)
 	return &all->h[number];
 }
 
+int
+handle_fd(struct conn *c, int64_t number)
+{
+	const struct handle *h = find_handle(c, number);
+
+	return h != NULL ? h->fd : -EBADF;
+}
+
 /*** Attributes ***/
 
 static const char *
@@ -117,6 +126,16 @@ type_name(mode_t mode)
 	return "block";
 }
 
+static int64_t
+to_ns(const struct timespec *ts)
+{
+	int64_t s = ts->tv_sec;
+
+	if (s >= INT64_MAX / NS_PER_S || s <= INT64_MIN / NS_PER_S)
+		return 0;
+	return s * NS_PER_S + ts->tv_nsec;
+}
+
 void
 put_stat(struct json_out *o, const struct stat *st)
 {
@@ -124,6 +143,11 @@ put_stat(struct json_out *o, const struct stat *st)
 	json_put_int(o, "size", st->st_size);
 	json_put_int(o, "mtime",
 	    (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000);
+	json_put_int(o, "atime_ns", to_ns(&st->st_atim));
+	json_put_int(o, "mtime_ns", to_ns(&st->st_mtim));
+	json_put_int(o, "ctime_ns", to_ns(&st->st_ctim));
+	json_put_int(o, "blocks", st->st_blocks);
+	json_put_int(o, "dev", (int64_t)st->st_dev);
 	json_put_int(o, "uid", st->st_uid);
 	json_put_int(o, "gid", st->st_gid);
 	json_put_int(o, "ino", (int64_t)st->st_ino);
@@ -186,7 +210,7 @@ open_flags(const struct fs_args *a)
 	for (i = 0; i < sizeof(modes) / sizeof(*modes); i++)
 		if (strcmp(a->access.p, modes[i].name) == 0)
 			return modes[i].flags | (a->create ? O_CREAT : 0) |
-			    (a->excl ? O_EXCL : 0);
+			    (a->excl ? O_EXCL : 0) | (a->append ? O_APPEND : 0);
 	return -EINVAL;
 }
 
@@ -461,6 +485,53 @@ fs_fsync(struct call *c, void *args)
 	return h == NULL ? -EBADF : work_start(c, sync_file, h->fd, "");
 }
 
+static int
+fs_fallocate(struct call *c, void *args)
+{
+	const struct fs_args *a = args;
+	struct handle *h;
+	int r;
+
+	if ((r = find_file(c, a->h, &h)) < 0)
+		return r;
+	return fallocate(h->fd, (int)a->mode, a->off, a->len) < 0 ? -errno : 0;
+}
+
+static int
+fs_lseek(struct call *c, void *args)
+{
+	const struct fs_args *a = args;
+	struct handle *h;
+	off_t at;
+	int r;
+
+	if ((r = find_file(c, a->h, &h)) < 0)
+		return r;
+	if ((at = lseek(h->fd, a->off, (int)a->whence)) < 0)
+		return -errno;
+	json_put_int(&c->out, "off", at);
+	return 0;
+}
+
+static int
+fs_copy_range(struct call *c, void *args)
+{
+	const struct fs_args *a = args;
+	off_t off = a->off, to_off = a->to_off;
+	struct handle *h, *to;
+	ssize_t n;
+	int r;
+
+	if ((r = find_file(c, a->h, &h)) < 0 ||
+	    (r = find_file(c, a->to_h, &to)) < 0)
+		return r;
+	n = copy_file_range(h->fd, &off, to->fd, &to_off, (size_t)a->len, 0);
+	if (n < 0)
+		return -errno;
+	json_put_int(&c->out, "len", n);
+	return 0;
+}
+
 /*** Lists ***/
 
 static bool
@@ -560,6 +631,7 @@ static const struct param open_params[] = {
 	FS_BOOL(create),
 	FS_BOOL(excl),
 	FS_BOOL(trunc),
+	FS_BOOL(append),
 	FS_BOOL(parents),
 	FS_BOOL(follow),
 	FS_BOOL(atomic),
@@ -583,6 +655,30 @@ static const struct param write_params[] = {
 static const struct param readdir_params[] = {
 	HANDLE,
 	FS_INT_OPT(after, 0, INT64_MAX, 0),
+	{ 0 },
+};
+
+static const struct param fallocate_params[] = {
+	HANDLE,
+	FS_INT_OPT(mode, 0, INT32_MAX, 0),
+	FS_INT(off, 0, INT64_MAX),
+	FS_INT(len, 0, INT64_MAX),
+	{ 0 },
+};
+
+static const struct param lseek_params[] = {
+	HANDLE,
+	FS_INT(off, 0, INT64_MAX),
+	FS_INT(whence, SEEK_DATA, SEEK_HOLE),
+	{ 0 },
+};
+
+static const struct param copy_params[] = {
+	HANDLE,
+	FS_INT(off, 0, INT64_MAX),
+	FS_INT(to_h, 0, HANDLES_MAX - 1),
+	FS_INT(to_off, 0, INT64_MAX),
+	FS_INT(len, 0, COPY_MAX),
 	{ 0 },
 };
 
@@ -614,6 +710,13 @@ const struct method files_methods[] = {
 	    .call = fs_readdir,
 	    .params = readdir_params },
 	{ .name = "sbx.fs.close", .call = fs_close, .params = close_params },
+	{ .name = "sbx.fs.fallocate",
+	    .call = fs_fallocate,
+	    .params = fallocate_params },
+	{ .name = "sbx.fs.lseek", .call = fs_lseek, .params = lseek_params },
+	{ .name = "sbx.fs.copy_range",
+	    .call = fs_copy_range,
+	    .params = copy_params },
 	{ .name = "sbx.fs.fsync", .call = fs_fsync, .params = handle_params },
 	{ 0 },
 };

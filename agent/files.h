@@ -10,16 +10,25 @@
 
 #include "agent/impl.h"
 
+#define NS_PER_S INT64_C(1000000000)
+
 struct fs_args {
 	struct bytes path, to, target, access;
 	int64_t h, off, len, after, mode, size, mtime, flags;
-	bool create, excl, trunc, parents, follow, atomic, commit;
+	int64_t uid, gid, atime_ns, mtime_ns, whence, to_h, to_off;
+	bool create, excl, trunc, parents, follow, atomic, commit, append;
+	bool atime_now, mtime_now;
 };
 
 #define FS_BYTES(k, member)                                      \
 	{                                                        \
 		.key = k, .type = PARAM_BYTES, .required = true, \
 		.offset = offsetof(struct fs_args, member)       \
+	}
+#define FS_PATH_OPT                                      \
+	{                                                \
+		.key = "path", .type = PARAM_BYTES,      \
+		.offset = offsetof(struct fs_args, path) \
 	}
 #define FS_BOOL(member)                                    \
 	{                                                  \
@@ -41,7 +50,12 @@ struct fs_args {
 	}
 #define FS_MODE FS_INT_OPT(mode, 0, 07777, -1)
 
+/* A time in nanoseconds: until the year 2262. */
+#define FS_NS(member) FS_INT_OPT(member, INT64_MIN + 1, INT64_MAX, INT64_MIN)
+
 /* The members of a stat object. */
 void put_stat(struct json_out *o, const struct stat *st);
+/* The descriptor of a handle, or -EBADF. */
+int handle_fd(struct conn *c, int64_t number);
 
 #endif

@@ -17,7 +17,7 @@
 
 #define CONNS_MAX 64
 #define JOBS_MAX 512
-#define HANDLES_MAX 256 /* of one connection */
+#define HANDLES_MAX 1024 /* of one connection */
 #define WORKERS_MAX 16
 #define FILES_LINGER_MS 10000
 

@@ -102,7 +102,7 @@ clean(struct path *p, const char *from)
 int
 path_set(struct path *p, const struct bytes *from, bool follow)
 {
-	const char *text = from->p;
+	const char *text = from->p != NULL ? from->p : "";
 	size_t len;
 	int r;
 

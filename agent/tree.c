@@ -45,6 +45,18 @@ place_find(struct place *p, const struct bytes *path)
 	return p->dir < 0 ? p->dir : 0;
 }
 
+/* The answer to what has made the name: its attributes. */
+static int
+put_made(struct call *c, const struct place *p)
+{
+	struct stat st;
+
+	if (fstatat(p->dir, p->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	put_stat(&c->out, &st);
+	return 0;
+}
+
 static int
 fs_mkdir(struct call *c, void *args)
 {
@@ -53,18 +65,31 @@ fs_mkdir(struct call *c, void *args)
 	struct stat st;
 	int r;
 
-	(void)c;
 	if ((r = path_set(&p.path, &a->path, false)) < 0)
 		return r;
 	p.dir = path_parent(&p.path, a->parents ? PATH_MAKE : 0, &p.name);
 	if (p.dir < 0)
 		return p.dir == -EBUSY ? -EEXIST : p.dir;
 	if (mkdirat(p.dir, p.name, a->mode >= 0 ? (mode_t)a->mode : 0755) == 0)
-		return 0;
+		return put_made(c, &p);
 	if (errno == EEXIST && a->parents &&
 	    fstatat(p.dir, p.name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return S_ISDIR(st.st_mode) ? 0 : -EEXIST;
 	return -errno;
+}
+
+static int
+fs_mknod(struct call *c, void *args)
+{
+	const struct fs_args *a = args;
+	cleanup_place struct place p = { .dir = -1 };
+	int r;
+
+	if ((r = place_find(&p, &a->path)) < 0)
+		return r;
+	if (mkfifoat(p.dir, p.name, a->mode >= 0 ? (mode_t)a->mode : 0644) < 0)
+		return -errno;
+	return put_made(c, &p);
 }
 
 static int
@@ -74,10 +99,11 @@ fs_symlink(struct call *c, void *args)
 	cleanup_place struct place p = { .dir = -1 };
 	int r;
 
-	(void)c;
 	if ((r = place_find(&p, &a->path)) < 0)
 		return r;
-	return symlinkat(a->target.p, p.dir, p.name) < 0 ? -errno : 0;
+	if (symlinkat(a->target.p, p.dir, p.name) < 0)
+		return -errno;
+	return put_made(c, &p);
 }
 
 static int
@@ -107,11 +133,12 @@ fs_link(struct call *c, void *args)
 	cleanup_place struct place from = { .dir = -1 }, to = { .dir = -1 };
 	int r;
 
-	(void)c;
 	if ((r = place_find(&from, &a->path)) < 0 ||
 	    (r = place_find(&to, &a->to)) < 0)
 		return r;
-	return linkat(from.dir, from.name, to.dir, to.name, 0) < 0 ? -errno : 0;
+	if (linkat(from.dir, from.name, to.dir, to.name, 0) < 0)
+		return -errno;
+	return put_made(c, &to);
 }
 
 static int
@@ -204,17 +231,74 @@ set_mode(const struct place *p, mode_t mode)
 	return fchmodat(p->dir, p->name, mode, 0) < 0 ? -errno : 0;
 }
 
-static int
-set_mtime(const struct place *p, int64_t ms)
+static void
+set_time(struct timespec *ts, int64_t ns, bool now)
 {
-	int64_t rest = ms % 1000;
-	struct timespec ts[2] = { { .tv_nsec = UTIME_OMIT } };
+	int64_t rest = ns % NS_PER_S;
 
+	if (now || ns == INT64_MIN) {
+		ts->tv_nsec = now ? UTIME_NOW : UTIME_OMIT;
+		return;
+	}
 	if (rest < 0)
-		rest += 1000;
-	ts[1].tv_sec = (ms - rest) / 1000;
-	ts[1].tv_nsec = rest * 1000000;
-	if (utimensat(p->dir, p->name, ts, AT_SYMLINK_NOFOLLOW) < 0)
+		rest += NS_PER_S;
+	ts->tv_sec = (ns - rest) / NS_PER_S;
+	ts->tv_nsec = rest;
+}
+
+/* False: none is to be set. */
+static bool
+take_times(const struct fs_args *a, struct timespec ts[2])
+{
+	int64_t rest = a->mtime % 1000;
+
+	memset(ts, 0, 2 * sizeof(*ts));
+	set_time(&ts[0], a->atime_ns, a->atime_now);
+	set_time(&ts[1], a->mtime_ns, a->mtime_now);
+	if (a->mtime != INT64_MIN) { /* milliseconds */
+		rest += rest < 0 ? 1000 : 0;
+		ts[1].tv_sec = (a->mtime - rest) / 1000;
+		ts[1].tv_nsec = rest * 1000000;
+	}
+	return ts[0].tv_nsec != UTIME_OMIT || ts[1].tv_nsec != UTIME_OMIT;
+}
+
+/* Size first: it takes suid bits away that a mode may put back. */
+static int
+set_by_path(const struct fs_args *a, struct stat *st)
+{
+	cleanup_place struct place p = { .dir = -1 };
+	struct timespec ts[2];
+	int r;
+
+	if ((r = place_find(&p, &a->path)) < 0)
+		return r;
+	if (a->size >= 0 && (r = set_size(&p, a->size)) < 0)
+		return r;
+	if ((a->uid >= 0 || a->gid >= 0) &&
+	    fchownat(p.dir, p.name, (uid_t)a->uid, (gid_t)a->gid,
+		AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (a->mode >= 0 && (r = set_mode(&p, (mode_t)a->mode)) < 0)
+		return r;
+	if (take_times(a, ts) &&
+	    utimensat(p.dir, p.name, ts, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return fstatat(p.dir, p.name, st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+static int
+set_by_handle(int fd, const struct fs_args *a, struct stat *st)
+{
+	struct timespec ts[2];
+
+	if (fd < 0)
+		return fd;
+	if ((a->size >= 0 && ftruncate(fd, a->size) < 0) ||
+	    ((a->uid >= 0 || a->gid >= 0) &&
+		fchown(fd, (uid_t)a->uid, (gid_t)a->gid) < 0) ||
+	    (a->mode >= 0 && fchmod(fd, (mode_t)a->mode) < 0) ||
+	    (take_times(a, ts) && futimens(fd, ts) < 0) || fstat(fd, st) < 0)
 		return -errno;
 	return 0;
 }
@@ -223,26 +307,30 @@ static int
 fs_setattr(struct call *c, void *args)
 {
 	const struct fs_args *a = args;
-	cleanup_place struct place p = { .dir = -1 };
+	struct stat st;
 	int r;
 
-	(void)c;
-	if ((r = place_find(&p, &a->path)) < 0)
-		return r;
-	if (a->mode >= 0 && (r = set_mode(&p, (mode_t)a->mode)) < 0)
-		return r;
-	if (a->size >= 0 && (r = set_size(&p, a->size)) < 0)
-		return r;
-	return a->mtime == INT64_MIN ? 0 : set_mtime(&p, a->mtime);
+	r = a->path.p != NULL ? set_by_path(a, &st)
+			      : set_by_handle(handle_fd(c->conn, a->h), a, &st);
+	if (r == 0)
+		put_stat(&c->out, &st);
+	return r;
 }
 
 static int
 fs_statfs(struct call *c, void *args)
 {
+	const struct fs_args *a = args;
+	cleanup_fd int fd = -1;
 	struct statvfs v;
+	struct path p;
+	int r;
 
-	(void)args;
-	if (statvfs("/", &v) < 0)
+	if ((r = path_set(&p, &a->path, false)) < 0)
+		return r;
+	if ((fd = path_open(&p, O_PATH | O_NOFOLLOW, 0)) < 0)
+		return fd;
+	if (fstatvfs(fd, &v) < 0)
 		return -errno;
 	json_put_int(&c->out, "bsize", (int64_t)v.f_frsize);
 	json_put_int(&c->out, "blocks", (int64_t)v.f_blocks);
@@ -257,6 +345,17 @@ fs_statfs(struct call *c, void *args)
 
 static const struct param path_params[] = {
 	FS_BYTES("path", path),
+	{ 0 },
+};
+
+static const struct param statfs_params[] = {
+	FS_PATH_OPT,
+	{ 0 },
+};
+
+static const struct param mknod_params[] = {
+	FS_BYTES("path", path),
+	FS_MODE,
 	{ 0 },
 };
 
@@ -294,8 +393,15 @@ static const struct param rename_params[] = {
 
 /* Times in milliseconds that are seconds of 64 bits as well. */
 static const struct param setattr_params[] = {
-	FS_BYTES("path", path),
+	FS_PATH_OPT,
+	FS_INT_OPT(h, 0, HANDLES_MAX - 1, -1),
 	FS_MODE,
+	FS_INT_OPT(uid, 0, UINT32_MAX - 1, -1),
+	FS_INT_OPT(gid, 0, UINT32_MAX - 1, -1),
+	FS_NS(atime_ns),
+	FS_NS(mtime_ns),
+	FS_BOOL(atime_now),
+	FS_BOOL(mtime_now),
 	FS_INT_OPT(size, 0, INT64_MAX, -1),
 	FS_INT_OPT(mtime, INT64_MIN / 2, INT64_MAX / 2, INT64_MIN),
 	{ 0 },
@@ -303,6 +409,7 @@ static const struct param setattr_params[] = {
 
 const struct method tree_methods[] = {
 	{ .name = "sbx.fs.mkdir", .call = fs_mkdir, .params = mkdir_params },
+	{ .name = "sbx.fs.mknod", .call = fs_mknod, .params = mknod_params },
 	{ .name = "sbx.fs.symlink",
 	    .call = fs_symlink,
 	    .params = symlink_params },
@@ -317,6 +424,6 @@ const struct method tree_methods[] = {
 	{ .name = "sbx.fs.setattr",
 	    .call = fs_setattr,
 	    .params = setattr_params },
-	{ .name = "sbx.fs.statfs", .call = fs_statfs },
+	{ .name = "sbx.fs.statfs", .call = fs_statfs, .params = statfs_params },
 	{ 0 },
 };

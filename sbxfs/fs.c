@@ -109,8 +109,8 @@ fs_open_node(const struct node *n, const char *name, int flags)
 
 /*** Attributes ***/
 
-static ino_t
-shown_number(const struct stat *st)
+ino_t
+fs_number(const struct stat *st)
 {
 	uint64_t h = st->st_ino ^ ((uint64_t)st->st_dev << 48 | st->st_dev);
 
@@ -123,7 +123,7 @@ shown_number(const struct stat *st)
 static void
 show(const struct box *b, struct stat *st)
 {
-	st->st_ino = shown_number(st);
+	st->st_ino = fs_number(st);
 	st->st_uid = id_shown(b->trees, st->st_uid, b->uid);
 	st->st_gid = id_shown(b->trees, st->st_gid, b->gid);
 }
@@ -187,11 +187,8 @@ fs_orphan(struct sbxfs *s, struct node *n)
 	nodes_unhash(&s->nodes, n);
 }
 
-/* The node for what was found under the name; another thing, another node.
- * A directory stays: its number may change when overlay copies it up, and a
- * shell may stand in it. */
-static struct node *
-node_for(struct sbxfs *s, struct node *parent, const char *name,
+struct node *
+fs_node_for(struct sbxfs *s, struct node *parent, const char *name,
     const struct stat *st)
 {
 	struct node *n = nodes_find(&s->nodes, parent, name);
@@ -247,7 +244,7 @@ fs_entry(struct sbxfs *s, struct node *parent, const char *name,
 		return fd;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	fill_entry(s, node_for(s, parent, name, &st), &st, e);
+	fill_entry(s, fs_node_for(s, parent, name, &st), &st, e);
 	return 0;
 }
 
@@ -283,11 +280,8 @@ check_regular(int fd, struct stat *st)
 	return S_ISREG(st->st_mode) ? 0 : -ESTALE;
 }
 
-/* The same; while something is open on n, another file is not n's: the kernel
- * then looks the name up again. Otherwise n becomes that file: an overlay may
- * number it anew when it is first opened to write. */
-static int
-same_file(struct node *n, const struct stat *st)
+int
+fs_same_file(struct node *n, const struct stat *st)
 {
 	if (n->dev == st->st_dev && n->ino == st->st_ino)
 		return 0;
@@ -316,7 +310,7 @@ fs_open_file(struct node *n, int flags)
 
 	if (fd < 0)
 		return fd;
-	if ((r = check_regular(fd, &st)) < 0 || (r = same_file(n, &st)) < 0)
+	if ((r = check_regular(fd, &st)) < 0 || (r = fs_same_file(n, &st)) < 0)
 		return r;
 	return steal_fd(&fd);
 }
@@ -347,7 +341,7 @@ fs_create(struct sbxfs *s, const struct fs_new *w, struct fuse_entry_param *e,
 		r = fd = fs_open_node(w->parent, w->name, open_flags(w->flags));
 	if (r < 0 || (r = check_regular(fd, &st)) < 0)
 		return r;
-	n = node_for(s, w->parent, w->name, &st);
+	n = fs_node_for(s, w->parent, w->name, &st);
 	fill_entry(s, n, &st, e);
 	hand_over(s, n, fd);
 	*ret = new_file(n, steal_fd(&fd));
@@ -488,7 +482,7 @@ add_entry(fuse_req_t req, const struct fs_list *l, size_t used,
 		return add_plus(req, l, used, f->node, de);
 	nm.st.st_dev = f->node->dev;
 	nm.st.st_ino = de->d_ino;
-	nm.st.st_ino = shown_number(&nm.st);
+	nm.st.st_ino = fs_number(&nm.st);
 	nm.st.st_mode = (mode_t)DTTOIF(de->d_type);
 	return add_plain(req, l, used, &nm);
 }

@@ -106,7 +106,22 @@ struct fs_list {
 };
 ssize_t fs_readdir(fuse_req_t req, struct fs_file *f, const struct fs_list *l);
 
-/*** Inside fs*.c ***/
+/*** Inside fs*.c, and remote*.c ***/
+
+/* The node for what was found under the name, with a reference; another
+ * thing, another node. A directory stays: its number may change when overlay
+ * copies it up, and a shell may stand in it. */
+struct node *fs_node_for(struct sbxfs *s, struct node *parent, const char *name,
+    const struct stat *st);
+/* The number that is shown: several file systems lie under one fs/. */
+ino_t fs_number(const struct stat *st);
+/* 0, or -ESTALE: while something is open on n, another file is not n's, and
+ * the kernel looks the name up again. Otherwise n becomes that file: an
+ * overlay may number it anew when it is first opened to write. */
+int fs_same_file(struct node *n, const struct stat *st);
+/* The nodes of what was renamed. */
+void fs_renamed(struct sbxfs *s, const struct fs_name *from,
+    const struct fs_name *to, unsigned flags);
 
 /* Beyond what one system call takes: a shell gets there by steps. */
 #define FS_PATH_MAX (1u << 20)

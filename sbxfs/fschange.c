@@ -217,6 +217,16 @@ swap_nodes(
 	}
 }
 
+void
+fs_renamed(struct sbxfs *s, const struct fs_name *from,
+    const struct fs_name *to, unsigned flags)
+{
+	if ((flags & RENAME_EXCHANGE) != 0)
+		swap_nodes(s, from, to);
+	else
+		move_nodes(s, from, to);
+}
+
 static int
 rename_at(
     int dir, const char *name, int newdir, const char *newname, unsigned flags)
@@ -264,10 +274,7 @@ fs_rename(struct sbxfs *s, const struct fs_name *from, const struct fs_name *to,
 	become_self();
 	if (r < 0)
 		return r;
-	if ((flags & RENAME_EXCHANGE) != 0)
-		swap_nodes(s, from, to);
-	else
-		move_nodes(s, from, to);
+	fs_renamed(s, from, to, flags);
 	return 0;
 }
 
