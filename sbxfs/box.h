@@ -28,6 +28,7 @@ enum box_life {
 };
 
 struct conv;
+struct rconn;
 struct parked;
 struct trees;
 
@@ -56,6 +57,7 @@ struct box {
 	bool aliased; /* one of them lost its name, its file has another */
 	struct trees *trees; /* NULL: to be asked for (trees.c) */
 	bool trees_asked;
+	struct rconn *rconn;	   /* to its agent, of a remote mount */
 	struct parked_list parked; /* requests that wait for them */
 	/* below is private */
 	unsigned refs;

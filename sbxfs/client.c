@@ -4,17 +4,20 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "agent/frame.h"
 #include "lib/buf.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "sbxfs/net.h"
 
 #define OUT_MAX (256u << 20) /* a front that does not read: then it is dead */
 #define IN_MAX (FRAME_MAX_FILES * 2 + (1u << 20))
 #define READ_BYTES (256u << 10)
 #define BUCKETS 256
+#define NET_RETRY_MS 1000 /* each attempt is a handshake there */
 
 struct pending {
 	LIST_ENTRY(pending) link;
@@ -26,10 +29,11 @@ struct pending {
 LIST_HEAD(pending_list, pending);
 
 struct client {
-	const char *path; /* borrowed */
-	const struct client_events *ev;
-	void *arg;
+	struct client_conf conf;
 	int fd;
+	bool up;
+	int64_t not_before_ms; /* the next attempt */
+	int64_t progress_ms;   /* when something came, or was first asked */
 	bool broken; /* found while writing; dropped by the next drain */
 	struct buf in;
 	struct buf out;
@@ -43,15 +47,22 @@ struct client {
 	size_t npending;
 };
 
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 struct client *
-client_new(const char *path, const struct client_events *ev, void *arg)
+client_new(const struct client_conf *conf)
 {
 	struct client *c = xcalloc(1, sizeof(*c));
 	size_t i;
 
-	c->path = path;
-	c->ev = ev;
-	c->arg = arg;
+	c->conf = *conf;
 	c->fd = -1;
 	c->next_id = 1;
 	buf_limit(&c->in, IN_MAX);
@@ -86,7 +97,12 @@ fail_pending(struct client *c)
 static void
 disconnect(struct client *c)
 {
+	/* Whoever was there comes back soon, or not so soon. */
+	if (c->conf.dial >= 0 && !(c->up && c->conf.queues))
+		c->not_before_ms =
+		    now_ms() + (c->up ? CLIENT_RETRY_MS : NET_RETRY_MS);
 	close_fd(&c->fd);
+	c->up = false;
 	c->broken = false;
 	buf_clear(&c->in);
 	buf_clear(&c->out);
@@ -122,6 +138,18 @@ client_waits(const struct client *c)
 }
 
 bool
+client_is_up(const struct client *c)
+{
+	return c->up;
+}
+
+int64_t
+client_waits_since(const struct client *c)
+{
+	return c->npending != 0 ? c->progress_ms : 0;
+}
+
+bool
 client_wants_write(const struct client *c)
 {
 	return c->out.len != 0;
@@ -132,12 +160,19 @@ client_connect(struct client *c)
 {
 	if (c->fd >= 0)
 		return true;
-	c->fd = fd_unix_connect(c->path, SOCK_STREAM | SOCK_NONBLOCK);
+	if (now_ms() < c->not_before_ms)
+		return false;
+	c->fd = c->conf.dial >= 0
+	    ? net_dial(c->conf.dial, c->conf.path)
+	    : fd_unix_connect(c->conf.path, SOCK_STREAM | SOCK_NONBLOCK);
 	if (c->fd < 0) {
 		c->fd = -1;
 		return false;
 	}
-	c->ev->up(c->arg);
+	/* The other side of a network says itself when it is there. */
+	c->up = c->conf.dial < 0;
+	if (c->up)
+		c->conf.ev->up(c->conf.arg);
 	return true;
 }
 
@@ -192,14 +227,17 @@ uint64_t
 client_call(
     struct client *c, const struct request *rq, client_done done, void *arg)
 {
+	bool reachable = c->up || (c->conf.queues && c->fd >= 0);
 	uint64_t id = c->next_id;
 	size_t start = c->out.len;
 	struct pending *p;
 
-	if (c->fd < 0 || c->broken) {
+	if (!reachable || c->broken) {
 		json_decref(rq->params);
 		return 0;
 	}
+	if (c->npending == 0)
+		c->progress_ms = now_ms();
 	if (add_request(c, rq, id) < 0) {
 		buf_cut(&c->out, start);
 		return 0;
@@ -218,7 +256,7 @@ client_call(
 void
 client_notify(struct client *c, const char *method, json_t *params)
 {
-	if (c->fd < 0 || c->broken) {
+	if (!c->up || c->broken) {
 		json_decref(params);
 		return;
 	}
@@ -322,7 +360,7 @@ handle_reply(struct client *c, json_t *msg, json_int_t id)
 	if (error != NULL || !json_is_object(r.result)) {
 		r.error = error_of(error);
 		r.result = NULL;
-		log_debug("files.sock: %s",
+		log_debug("%s: %s", c->conf.path,
 		    json_string_value(json_object_get(error, "message")) ?: "");
 	} else if (json_is_true(json_object_get(r.result, "binary"))) {
 		r.data = buf_str(&c->binary);
@@ -348,7 +386,7 @@ handle_json(struct client *c, const struct frame *f)
 	params = json_object_get(msg, "params");
 	begin_fds(c, msg);
 	if (method != NULL && id == NULL && json_is_object(params)) {
-		c->ev->notice(c->arg, method, params);
+		c->conf.ev->notice(c->conf.arg, method, params);
 		r = 0;
 	} else if (json_is_integer(id)) {
 		r = handle_reply(c, msg, json_integer_value(id));
@@ -375,6 +413,10 @@ handle_frame(struct client *c, const struct frame *f)
 		c->has_binary = true;
 		return buf_add(&c->binary, f->data, f->len);
 	case FRAME_PING:
+		if (!c->up) {
+			c->up = true;
+			c->conf.ev->up(c->conf.arg);
+		}
 		return f->data[0] != 0
 		    ? 0
 		    : frame_add(&c->out, FRAME_PING, &pong, 1);
@@ -415,6 +457,7 @@ read_some(struct client *c)
 	if (r < 0)
 		return (int)r;
 	c->nfds += n;
+	c->progress_ms = now_ms();
 	buf_grew(&c->in, (size_t)r);
 	return 0;
 }
@@ -433,7 +476,16 @@ client_drain(struct client *c)
 	if (r == -EAGAIN && !c->broken)
 		return;
 	if (r != -ECONNRESET && r != -EAGAIN)
-		log_warnx("files.sock: %s", strerror(-r));
+		log_warnx("%s: %s", c->conf.path, strerror(-r));
+	client_drop(c);
+}
+
+void
+client_drop(struct client *c)
+{
+	bool up = c->up;
+
 	disconnect(c);
-	c->ev->down(c->arg);
+	if (up)
+		c->conf.ev->down(c->conf.arg);
 }

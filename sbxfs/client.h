@@ -35,9 +35,16 @@ struct client_events {
 	void (*down)(void *arg);
 };
 
-/* path must stay; arg goes to the events. */
-struct client *client_new(
-    const char *path, const struct client_events *ev, void *arg);
+/* Where to: path must stay. */
+struct client_conf {
+	const char *path; /* of a socket, or of the daemon behind dial */
+	int dial;	  /* the dial socket of net.h; -1: path is a socket */
+	bool queues;	  /* calls wait for a connection that is begun */
+	const struct client_events *ev;
+	void *arg; /* goes to the events */
+};
+
+struct client *client_new(const struct client_conf *conf);
 /* Ends all calls with -EIO, without down. */
 void client_free(struct client *c);
 
@@ -45,6 +52,12 @@ void client_free(struct client *c);
  * must be waited for to write as well, waits that an answer is to come. */
 int client_fd(const struct client *c);
 bool client_wants_write(const struct client *c);
+/* Is somebody there? Over a network that is later than the socket. */
+bool client_is_up(const struct client *c);
+/* Since when, of CLOCK_MONOTONIC, calls wait and nothing comes; 0: none. */
+int64_t client_waits_since(const struct client *c);
+/* Ends the connection as if it were lost. */
+void client_drop(struct client *c);
 bool client_waits(const struct client *c);
 /* Connects if it is not connected. False: there is nobody. */
 bool client_connect(struct client *c);

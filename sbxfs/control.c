@@ -29,7 +29,8 @@ entry_reply(fuse_req_t req, struct node *n, struct fuse_entry_param *e)
 
 /* What chmod and chown said; -1: as it is. */
 static void
-own_of(const json_t *modes, const struct node *n, struct stat *st)
+own_of(const struct sbxfs *s, const json_t *modes, const struct node *n,
+    struct stat *st)
 {
 	json_int_t mode, uid, gid;
 
@@ -38,22 +39,24 @@ own_of(const json_t *modes, const struct node *n, struct stat *st)
 		return;
 	if (mode >= 0)
 		st->st_mode = (mode_t)mode & 07777;
-	if (uid >= 0)
+	/* another machine's ids say nothing here */
+	if (uid >= 0 && s->dial < 0)
 		st->st_uid = (uid_t)uid;
-	if (gid >= 0)
+	if (gid >= 0 && s->dial < 0)
 		st->st_gid = (gid_t)gid;
 }
 
 static void
 own_of_top(const struct sbxfs *s, const struct node *n, struct stat *st)
 {
+	st->st_uid = s->uid;
 	st->st_gid = s->group;
 	if (n->file->at == AT_TOP)
-		own_of(s->modes, n, st);
+		own_of(s, s->modes, n, st);
 }
 
 static void
-own_of_box(const struct node *n, struct stat *st)
+own_of_box(const struct sbxfs *s, const struct node *n, struct stat *st)
 {
 	const struct box *b = n->box;
 
@@ -62,7 +65,7 @@ own_of_box(const struct node *n, struct stat *st)
 	if (n->file->at == AT_TOP)
 		st->st_mode = b->mode;
 	else if (n->file->at == AT_BOX)
-		own_of(b->modes, n, st);
+		own_of(s, b->modes, n, st);
 }
 
 /* All but what the front must be asked for. */
@@ -83,7 +86,7 @@ fill_attr(const struct sbxfs *s, const struct node *n, struct stat *st)
 	if (f->kind == KIND_LINK)
 		st->st_uid = n->box->uid;
 	else if (n->box != NULL)
-		own_of_box(n, st);
+		own_of_box(s, n, st);
 	else
 		own_of_top(s, n, st);
 	switch (f->kind) {

@@ -36,10 +36,26 @@ struct conv {
 static bool
 running(const struct conv *v)
 {
-	return v->starting || (v->f.bound && v->f.job != 0 && !v->f.ended);
+	return v->starting ||
+	    (v->f.bound && v->f.job != 0 && !follow_over(&v->f));
 }
 
 /*** Reading ***/
+
+static void
+fetched(struct call *c, const struct reply *r)
+{
+	struct conv *v = (struct conv *)c->h;
+	int error;
+
+	if (v->closed)
+		return;
+	if ((error = follow_fetched(&v->f, c, r)) < 0)
+		v->error = -error;
+	else
+		follow_fetch(&v->f, &v->st.h, fetched);
+	stream_wake(&v->st);
+}
 
 static ssize_t
 exec_next(struct stream *st, char *p, size_t n)
@@ -53,7 +69,9 @@ exec_next(struct stream *st, char *p, size_t n)
 		v->error = 0;
 		return -error;
 	}
-	if ((r = follow_read(&v->f, p, n)) != 0)
+	r = follow_read(&v->f, p, n);
+	follow_fetch(&v->f, &v->st.h, fetched);
+	if (r != 0)
 		return r;
 	if (running(v))
 		return -EAGAIN;
@@ -82,6 +100,7 @@ followed(struct call *c, const struct reply *r)
 	/* A job that is not there any more is not waited for. */
 	if (v->closed || (v->session && error < 0 && error != -EIO))
 		follow_done(&v->f, c->s);
+	follow_fetch(&v->f, &v->st.h, fetched);
 	stream_wake(&v->st);
 }
 
@@ -90,7 +109,7 @@ ask_follow(struct conv *v)
 {
 	v->f.asked = true;
 	call_send(call_for(&v->st.h, followed), "job.follow",
-	    follow_again(v->st.h.node, &v->f, true));
+	    follow_again(v->st.h.node, &v->f, !v->f.remote));
 }
 
 /*** Starting ***/
@@ -161,6 +180,7 @@ bound(struct call *c, const struct reply *r)
 		handle_unref(c->h);
 		return;
 	}
+	follow_fetch(&v->f, &v->st.h, fetched);
 	stream_opened(c->req, &v->st);
 }
 
@@ -212,7 +232,7 @@ new_conv(fuse_req_t req, struct node *n, const struct fuse_file_info *fi)
 	v->st.next = exec_next;
 	v->st.ready = exec_ready;
 	buf_limit(&v->script, SCRIPT_MAX);
-	follow_init(&v->f);
+	follow_init(&v->f, v->st.h.s);
 	return v;
 }
 
@@ -242,7 +262,7 @@ exec_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
 	exec_start_flushed(n->box);
 	c = call_new(req, bound);
 	call_hold(c, &v->st.h);
-	call_send(c, "job.follow", follow_params(n, 0, true));
+	call_send(c, "job.follow", follow_params(n, 0, !v->f.remote));
 }
 
 static void
@@ -260,7 +280,7 @@ exec_read(fuse_req_t req, struct handle *h, size_t n, off_t off)
 		start(v);
 	/* Since the connection was lost nobody tells us of the job. */
 	if (running(v) && !v->starting && !v->f.asked) {
-		if (client_fd(h->s->client) < 0) {
+		if (!client_is_up(h->s->client)) {
 			reply_err(req, EIO);
 			return;
 		}
@@ -356,6 +376,7 @@ exec_notice(struct handle *h, bool ended, const json_t *params)
 
 	if (!follow_notice(&v->f, ended, params))
 		return false;
+	follow_fetch(&v->f, &v->st.h, fetched);
 	stream_wake(&v->st);
 	return true;
 }

@@ -8,10 +8,14 @@
 #include "lib/fd.h"
 #include "lib/mem.h"
 
+/* What is asked for at once, and kept for readers. */
+#define FETCH_BYTES (256u << 10)
+
 void
-follow_init(struct follow *f)
+follow_init(struct follow *f, const struct sbxfs *s)
 {
 	memset(f, 0, sizeof(*f));
+	f->remote = s->dial >= 0;
 	f->h = -1;
 	f->fd = -1;
 	f->cut = -1;
@@ -21,12 +25,16 @@ follow_init(struct follow *f)
 void
 follow_done(struct follow *f, struct sbxfs *s)
 {
+	unsigned gen = f->gen + 1;
+
 	if (f->h >= 0)
 		client_notify(s->client, "job.unfollow",
 		    json_pack("{s:I}", "h", (json_int_t)f->h));
 	close_fd(&f->fd);
 	close_fd(&f->more_fd);
-	follow_init(f);
+	buf_done(&f->got);
+	follow_init(f, s);
+	f->gen = gen;
 }
 
 json_t *
@@ -43,6 +51,15 @@ follow_again(const struct node *n, const struct follow *f, bool data)
 
 	json_object_set_new(params, "more", json_boolean(f->cut >= 0));
 	return params;
+}
+
+static void
+take_size(struct follow *f, const json_t *o)
+{
+	const json_t *size = json_object_get(o, "size");
+
+	if (json_is_integer(size) && json_integer_value(size) > f->size)
+		f->size = json_integer_value(size);
 }
 
 static void
@@ -64,7 +81,8 @@ follow_answer(struct follow *f, const struct reply *r, bool data)
 	if (r->error != 0)
 		return r->error;
 	job = (int)json_integer_value(json_object_get(r->result, "job"));
-	if (job != 0 && data && (fd = client_take_fd(r->client)) < 0)
+	if (job != 0 && data && !f->remote &&
+	    (fd = client_take_fd(r->client)) < 0)
 		return -EIO;
 	if (f->bound && f->job != job) {
 		close_fd(&fd);
@@ -80,6 +98,7 @@ follow_answer(struct follow *f, const struct reply *r, bool data)
 	f->h = -1;
 	if (job == 0)
 		return 0;
+	take_size(f, r->result);
 	if (json_is_integer(json_object_get(r->result, "h")))
 		f->h = json_integer_value(json_object_get(r->result, "h"));
 	if (json_is_true(json_object_get(r->result, "ended")))
@@ -112,6 +131,7 @@ follow_notice(struct follow *f, bool ended, const json_t *params)
 {
 	if (!is_ours(f, params))
 		return false;
+	take_size(f, params);
 	if (ended)
 		take_end(f, params);
 	return true;
@@ -130,6 +150,8 @@ follow_has_output(const struct follow *f)
 	struct pollfd more = { .fd = f->more_fd, .events = POLLIN };
 	struct stat st;
 
+	if (f->remote)
+		return f->got.len != 0;
 	if (f->cut < 0 || f->pos < f->cut)
 		return f->fd >= 0 && fstat(f->fd, &st) == 0 &&
 		    st.st_size > f->pos;
@@ -150,11 +172,63 @@ read_more(struct follow *f, char *p, size_t n)
 	return r;
 }
 
+bool
+follow_over(const struct follow *f)
+{
+	return f->ended && (!f->remote || f->pos >= f->size);
+}
+
+void
+follow_fetch(struct follow *f, struct handle *h,
+    void (*done)(struct call *c, const struct reply *r))
+{
+	int64_t at = f->pos + (int64_t)f->got.len;
+	struct call *c;
+
+	if (!f->remote || f->asking || at >= f->size ||
+	    f->got.len >= FETCH_BYTES)
+		return;
+	f->asking = true;
+	c = call_for(h, done);
+	c->size = f->gen;
+	call_send(c, "pread",
+	    json_pack("{s:s,s:s,s:i,s:I,s:i}", "file", "output", "id",
+		h->node->box->id, "job", f->job, "off", (json_int_t)at, "len",
+		(int)FETCH_BYTES));
+}
+
+int
+follow_fetched(struct follow *f, const struct call *c, const struct reply *r)
+{
+	if (c->size != f->gen)
+		return 0; /* of another job, which it followed before */
+	f->asking = false;
+	if (r->error != 0)
+		return r->error;
+	/* What was kept is less than what was said: this is its end. */
+	if (r->len == 0)
+		f->size = f->pos + (int64_t)f->got.len;
+	return buf_add(&f->got, r->data, r->len);
+}
+
+static ssize_t
+read_got(struct follow *f, char *p, size_t n)
+{
+	if (n > f->got.len)
+		n = f->got.len;
+	memcpy(p, buf_str(&f->got), n);
+	buf_consume(&f->got, n);
+	f->pos += (int64_t)n;
+	return (ssize_t)n;
+}
+
 ssize_t
 follow_read(struct follow *f, char *p, size_t n)
 {
 	ssize_t r;
 
+	if (f->remote)
+		return read_got(f, p, n);
 	if (f->fd < 0)
 		return 0;
 	if (f->cut >= 0 && f->pos >= f->cut)

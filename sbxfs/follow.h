@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "lib/buf.h"
 #include "sbxfs/impl.h"
 
 #define SECS_MAX 32
@@ -26,9 +27,15 @@ struct follow {
 	int64_t pos; /* of what was read of it */
 	int64_t cut; /* from there on by the pipe; -1: all is in fd */
 	int more_fd; /* the pipe, -1 none */
+	/* of a remote mount, where the output comes by calls, not by fd */
+	bool remote;
+	bool asking;	/* one is under way */
+	unsigned gen;	/* counts what was followed: whose answer it is */
+	int64_t size;	/* of the output, as far as the front said */
+	struct buf got; /* from pos on */
 };
 
-void follow_init(struct follow *f);
+void follow_init(struct follow *f, const struct sbxfs *s);
 /* Ends it; may be used again. */
 void follow_done(struct follow *f, struct sbxfs *s);
 /* {"id","job","data"} for job.follow. */
@@ -43,6 +50,14 @@ bool follow_notice(struct follow *f, bool ended, const json_t *params);
 bool follow_more(struct follow *f, const json_t *params, int fd);
 /* The connection is gone: it is to be asked for again. */
 void follow_down(struct follow *f);
+/* Has it ended, and is all of its output here? */
+bool follow_over(const struct follow *f);
+/* Remote: asks for more of the output of n's job, for follow_fetched in done,
+ * if there is more and room. Otherwise nothing. */
+void follow_fetch(struct follow *f, struct handle *h,
+    void (*done)(struct call *c, const struct reply *r));
+int follow_fetched(
+    struct follow *f, const struct call *c, const struct reply *r);
 /* More of the output: bytes, 0 none now, -errno. */
 bool follow_has_output(const struct follow *f);
 ssize_t follow_read(struct follow *f, char *p, size_t n);

@@ -72,5 +72,5 @@ node_check(fuse_req_t req, const struct node *n)
 {
 	if (node_stale(n) != 0)
 		return ESTALE;
-	return client_fd(req_fs(req)->client) < 0 ? EIO : 0;
+	return client_is_up(req_fs(req)->client) ? 0 : EIO;
 }

@@ -27,16 +27,21 @@ struct handle;
 TAILQ_HEAD(handle_list, handle);
 struct call;
 TAILQ_HEAD(call_list, call);
+struct rconn;
+TAILQ_HEAD(rconn_list, rconn);
 
 struct sbxfs {
 	struct fuse_session *se;
 	int devfd;
 	char *mountpoint; /* absolute, without links */
 	struct client *client;
+	int dial;  /* -1: the daemon is on this machine (net.h) */
+	uid_t uid; /* whose all is, from another machine */
 	struct nodes nodes;
 	struct boxes boxes;
 	struct handle_list handles;   /* open control files */
 	struct call_list interrupted; /* in the order of their interrupts */
+	struct rconn_list rconns;     /* to agents, of a remote mount */
 	gid_t group;		      /* of ctl and new */
 	int64_t since;		      /* unix seconds */
 	char **profiles;

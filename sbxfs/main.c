@@ -1,7 +1,9 @@
 /*
  * sbxfs - sandboxes as files.
  *
- * Three processes, each the parent of the next. The one that was started
+ * Three processes, each the parent of the next, and for a remote mount a
+ * fourth, the guard's child too, which alone speaks to the network (net.h).
+ * The one that was started
  * waits until the mount is up, says what went wrong, and ends (with -f it is
  * the guard itself). The guard keeps privileges and does nothing but wait for
  * the server: when that is dead for good it takes the dead mount away, if it
@@ -16,8 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/err.h"
@@ -26,12 +30,15 @@
 #include "lib/mem.h"
 #include "lib/proc.h"
 #include "sbxfs/mount.h"
+#include "sbxfs/net.h"
 #include "sbxfs/privs.h"
 #include "sbxfs/serve.h"
 
 static char *opt_mountpoint;
 static const char *opt_socket = "/run/sbxd/files.sock";
 static const char *opt_fsname = "sbx";
+static const char *opt_url, *opt_token_file, *opt_cafile;
+static bool opt_allow_other;
 static bool opt_direct_io;
 static bool opt_foreground;
 static bool opt_debug;
@@ -54,13 +61,16 @@ static const struct {
 } mount_options[] = {
 	{ .name = "fsname", .value = &opt_fsname },
 	{ .name = "socket", .value = &opt_socket },
+	{ .name = "url", .value = &opt_url },
+	{ .name = "token-file", .value = &opt_token_file },
+	{ .name = "cafile", .value = &opt_cafile },
 	{ .name = "direct_io", .flag = &opt_direct_io },
 	{ .name = "rw" },
 	{ .name = "nosuid" },
 	{ .name = "nodev" },
 	{ .name = "noexec" },
 	{ .name = "noatime" },
-	{ .name = "allow_other" },
+	{ .name = "allow_other", .flag = &opt_allow_other },
 	{ .name = "default_permissions" },
 	{ .name = "defaults" },
 };
@@ -167,12 +177,22 @@ ready(void *arg)
 		to_background();
 }
 
+/* The ends of the dial socket, -1 for a local mount: the server's, which the
+ * guard keeps no more once it has started it, and that of the process that
+ * speaks to the network, which the guard keeps to start it again. */
+static int dial_server = -1, dial_net = -1;
+
 static _Noreturn void
 run_server(const char *mountpoint, int guard)
 {
+	const struct mount_how how = { .fsname = opt_fsname,
+		.allow_other = opt_allow_other };
 	struct server sv = { .guard = guard };
 	struct serve_config cfg = { .mountpoint = mountpoint,
-		.socket = opt_socket,
+		.socket = opt_url != NULL ? opt_url : opt_socket,
+		.dial = dial_server,
+		.uid = geteuid(),
+		.gid = geteuid() != 0 ? getegid() : 0,
 		.direct_io = opt_direct_io,
 		.debug = opt_debug,
 		.ready = ready,
@@ -182,11 +202,13 @@ run_server(const char *mountpoint, int guard)
 
 	proc_title("sbxfs: server");
 	(void)umask(0); /* the kernel has applied the caller's */
-	if (mount_make(mountpoint, opt_fsname, &cfg.devfd, &sv.report.mount_id,
-		&e) < 0)
+	close_fd(&dial_net);
+	if (mount_make(mountpoint, &how, &cfg.devfd, &sv.report.mount_id, &e) <
+	    0)
 		fatalx("%s", e.text);
 	tell(&sv);
-	if ((r = privs_drop()) < 0)
+	r = cfg.dial < 0 ? privs_drop() : privs_drop_remote();
+	if (r < 0)
 		fatalx("giving up privileges: %s", strerror(-r));
 	r = serve(&cfg);
 	if (r < 0)
@@ -198,11 +220,24 @@ run_server(const char *mountpoint, int guard)
 
 /*** The guard ***/
 
+/* In the child: it ends with us, and takes no signal that we wait for. */
+static void
+be_child(pid_t guard)
+{
+	sigset_t none;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
+		fatal("prctl");
+	if (getppid() != guard)
+		exit(1);
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 static pid_t
 start_server(const char *mountpoint, int *ret_pipe)
 {
 	pid_t self = getpid(), pid;
-	sigset_t none;
 	int p[2];
 
 	if (pipe2(p, O_CLOEXEC) < 0)
@@ -215,25 +250,59 @@ start_server(const char *mountpoint, int *ret_pipe)
 		return pid;
 	}
 	(void)close(p[0]);
-	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
-		fatal("prctl");
-	if (getppid() != self)
-		exit(1);
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	be_child(self);
 	run_server(mountpoint, p[1]);
+}
+
+/* 0 where there is none. */
+static pid_t
+start_net(void)
+{
+	const struct net_conf conf = { .url = opt_url,
+		.token_file = opt_token_file,
+		.cafile = opt_cafile };
+	pid_t self = getpid(), pid;
+
+	if (opt_url == NULL)
+		return 0;
+	if ((pid = fork()) < 0)
+		fatal("fork");
+	if (pid != 0)
+		return pid;
+	be_child(self);
+	close_fd(&dial_server);
+	net_run(&conf, dial_net);
+}
+
+static void
+open_dial(void)
+{
+	int pair[2];
+
+	if (opt_url == NULL)
+		return;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		fatal("socketpair");
+	dial_server = pair[0];
+	dial_net = pair[1];
 }
 
 /* Waits for the server's end, handing on what ends us. */
 static int
-wait_server(pid_t pid, const sigset_t *set)
+wait_server(pid_t pid, pid_t net, const sigset_t *set)
 {
+	const struct timespec pause = { .tv_sec = 1 };
 	siginfo_t si;
 	int status;
 
 	for (;;) {
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			return status;
+		if (net > 0 && waitpid(net, NULL, WNOHANG) == net) {
+			log_warnx("sbxfs: net died, started again");
+			(void)nanosleep(&pause, NULL);
+			net = start_net();
+		}
 		if (sigwaitinfo(set, &si) < 0)
 			continue;
 		if (si.si_signo == SIGTERM || si.si_signo == SIGINT)
@@ -247,7 +316,7 @@ run_guard(const char *mountpoint, int starter)
 	struct report rep, now = { 0 };
 	sigset_t set;
 	int fd, status;
-	pid_t pid;
+	pid_t pid, net;
 
 	proc_title("sbxfs: guard");
 	sigemptyset(&set);
@@ -256,7 +325,10 @@ run_guard(const char *mountpoint, int starter)
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	open_dial();
+	net = start_net();
 	pid = start_server(mountpoint, &fd);
+	close_fd(&dial_server);
 	while (!now.ready &&
 	    fd_read_full(fd, &rep, sizeof(rep)) == (ssize_t)sizeof(rep))
 		now = rep;
@@ -266,8 +338,9 @@ run_guard(const char *mountpoint, int starter)
 		to_background();
 	}
 	close_fd(&starter);
-	status = wait_server(pid, &set);
-	if (mount_remove(mountpoint, now.mount_id))
+	status = wait_server(pid, net, &set);
+	/* One without privileges leaves that to us. */
+	if (mount_remove(mountpoint, now.mount_id) && status != 0)
 		log_warnx("%s: the server died, unmounted", mountpoint);
 	exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
@@ -296,6 +369,31 @@ daemonise(void)
 	exit(fd_read_full(p[0], &word, 1) == 1 ? 0 : 1);
 }
 
+/* A copy that stays, and from anywhere. */
+static const char *
+whole_path(const char *path)
+{
+	char *whole = path != NULL ? realpath(path, NULL) : NULL;
+
+	if (path != NULL && whole == NULL)
+		fatal("%s", path);
+	return whole;
+}
+
+static void
+check_remote(void)
+{
+	struct net_conf conf;
+	struct err e;
+
+	opt_url = xstrdup(opt_url);
+	opt_token_file = whole_path(opt_token_file);
+	opt_cafile = whole_path(opt_cafile);
+	conf = (struct net_conf){ opt_url, opt_token_file, opt_cafile };
+	if (net_check(&conf, &e) < 0)
+		fatalx("%s", e.text);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -312,8 +410,10 @@ main(int argc, char **argv)
 	opt_socket = xstrdup(opt_socket);
 	opt_fsname = xstrdup(opt_fsname);
 	log_init("sbxfs", false, opt_debug);
-	if (geteuid() != 0)
-		fatalx("must be root");
+	if (opt_url != NULL)
+		check_remote();
+	else if (geteuid() != 0)
+		fatalx("must be root, or mount a url");
 	if (*opt_socket != '/')
 		fatalx("%s: the socket must be an absolute path", opt_socket);
 	if ((opt_mountpoint = mount_prepare(given, &e)) == NULL)

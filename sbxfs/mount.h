@@ -17,8 +17,14 @@
  */
 char *mount_prepare(const char *path, struct err *e);
 
-/* Mounts: *ret_fd is /dev/fuse, *ret_id the mount's number. 0, or -1. */
-int mount_make(const char *path, const char *fsname, int *ret_fd,
+struct mount_how {
+	const char *fsname;
+	bool allow_other; /* root's always does */
+};
+
+/* Mounts, without root by fusermount3: *ret_fd is /dev/fuse, *ret_id the
+ * mount's number. 0, or -1. */
+int mount_make(const char *path, const struct mount_how *how, int *ret_fd,
     uint64_t *ret_id, struct err *e);
 
 /* Detaches what is mounted at path if it is still the mount of that number.

@@ -146,8 +146,9 @@ park_take(struct sbxfs *s, const void *bytes, size_t n)
 	const struct node *node;
 	struct parked *p;
 
-	if (n < sizeof(*in) || in->opcode >= sizeof(needs_trees) ||
-	    !needs_trees[in->opcode] || in->nodeid <= FUSE_ROOT_ID)
+	if (s->dial >= 0 || n < sizeof(*in) ||
+	    in->opcode >= sizeof(needs_trees) || !needs_trees[in->opcode] ||
+	    in->nodeid <= FUSE_ROOT_ID)
 		return false;
 	node = (const struct node *)(uintptr_t)in->nodeid;
 	if (!fs_has(node) || node->box->life != BOX_LIVE ||

@@ -1,10 +1,12 @@
 #include "sbxfs/privs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <sched.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -37,6 +39,7 @@ static const struct jail_call calls[] = {
 	JAIL_CALL(sendto),
 	JAIL_CALL(connect),
 	JAIL_CALL_IF(socket, 0, 0xffffffff, AF_UNIX),
+	JAIL_CALL_IF(socketpair, 0, 0xffffffff, AF_UNIX),
 	JAIL_CALL(ppoll),
 	JAIL_CALL(close),
 	JAIL_CALL(fcntl),
@@ -111,6 +114,92 @@ static const struct jail_call calls[] = {
 #endif
 };
 
+/* The resolver, TLS with its certificates, threads. */
+static const struct jail_call net_calls[] = {
+	/* sockets */
+	JAIL_CALL_IF(socket, 0, 0xffffffff, AF_UNIX),
+	JAIL_CALL_IF(socket, 0, 0xffffffff, AF_INET),
+	JAIL_CALL_IF(socket, 0, 0xffffffff, AF_INET6),
+	JAIL_CALL_IF(socket, 0, 0xffffffff, AF_NETLINK),
+	JAIL_CALL_IF(socketpair, 0, 0xffffffff, AF_UNIX),
+	JAIL_CALL(bind),
+	JAIL_CALL(connect),
+	JAIL_CALL(getsockname),
+	JAIL_CALL(getpeername),
+	JAIL_CALL(getsockopt),
+	JAIL_CALL(setsockopt),
+	JAIL_CALL(shutdown),
+	JAIL_CALL(sendto),
+	JAIL_CALL(recvfrom),
+	JAIL_CALL(sendmsg),
+	JAIL_CALL(recvmsg),
+	JAIL_CALL(sendmmsg),
+	JAIL_CALL(ppoll),
+	JAIL_CALL_IF(ioctl, 1, 0xffffffff, FIONBIO),
+	JAIL_CALL_IF(ioctl, 1, 0xffffffff, FIONREAD),
+	JAIL_CALL(eventfd2),
+	JAIL_CALL(pipe2),
+	/* files, to read */
+	JAIL_CALL_IF(openat, 2, O_ACCMODE | O_CREAT, O_RDONLY),
+	JAIL_CALL(read),
+	JAIL_CALL(readv),
+	JAIL_CALL(pread64),
+	JAIL_CALL(lseek),
+	JAIL_CALL(fstat),
+	JAIL_CALL(newfstatat),
+	JAIL_CALL(statx),
+	JAIL_CALL(getdents64),
+	JAIL_CALL(readlinkat),
+	JAIL_CALL(faccessat),
+	JAIL_CALL(write), /* the log */
+	JAIL_CALL(writev),
+	JAIL_CALL(close),
+	JAIL_CALL(fcntl),
+#ifdef __x86_64__ /* newer machines have only the at calls */
+	JAIL_CALL(poll),
+	JAIL_CALL(stat),
+	JAIL_CALL(lstat),
+	JAIL_CALL(access),
+	JAIL_CALL(readlink),
+	JAIL_CALL(pipe),
+	JAIL_CALL(time),
+#endif
+	/* threads, the C library */
+	JAIL_CALL_IF(clone, 0, CLONE_THREAD, CLONE_THREAD),
+	JAIL_CALL(set_robust_list),
+	JAIL_CALL(rseq),
+	JAIL_CALL(exit),
+	JAIL_CALL(exit_group),
+	JAIL_CALL(brk),
+	JAIL_CALL(mmap),
+	JAIL_CALL(munmap),
+	JAIL_CALL(mremap),
+	JAIL_CALL(mprotect),
+	JAIL_CALL(madvise),
+	JAIL_CALL(futex),
+	JAIL_CALL(getpid),
+	JAIL_CALL(gettid),
+	JAIL_CALL(getuid),
+	JAIL_CALL(geteuid),
+	JAIL_CALL(getgid),
+	JAIL_CALL(getegid),
+	JAIL_CALL(tgkill),
+	JAIL_CALL(rt_sigaction),
+	JAIL_CALL(rt_sigprocmask),
+	JAIL_CALL(rt_sigreturn),
+	JAIL_CALL(restart_syscall),
+	JAIL_CALL(clock_gettime),
+	JAIL_CALL(clock_nanosleep),
+	JAIL_CALL(gettimeofday),
+	JAIL_CALL(getrandom),
+	JAIL_CALL(getrusage),
+	JAIL_CALL(uname),
+	JAIL_CALL(sysinfo),
+	JAIL_CALL(sched_yield),
+	JAIL_CALL(sched_getaffinity),
+	JAIL_CALL(prlimit64),
+};
+
 static uint64_t
 kept_mask(void)
 {
@@ -146,21 +235,43 @@ drop_caps(uint64_t keep)
  * system calls of its own. */
 extern void __asan_init(void) __attribute__((weak));
 
-int
-privs_drop(void)
+static int
+drop(uint64_t keep, const struct jail_call *allowed, size_t n)
 {
 	int r;
 
-	/* With it, setfsuid leaves the capabilities alone. */
-	if (prctl(PR_SET_SECUREBITS,
+	/* With it, setfsuid leaves the capabilities alone. An ordinary user
+	 * has none to give up. */
+	if (geteuid() == 0 &&
+	    prctl(PR_SET_SECUREBITS,
 		SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
 		    SECBIT_NOROOT | SECBIT_NOROOT_LOCKED) < 0)
 		return -errno;
-	if ((r = drop_caps(kept_mask())) < 0 || (r = jail_no_new_privs()) < 0)
+	if (geteuid() == 0 && (r = drop_caps(keep)) < 0)
+		return r;
+	if ((r = jail_no_new_privs()) < 0)
 		return r;
 	if (__asan_init != NULL)
 		return 0;
 	if ((r = jail_hide()) < 0)
 		return r;
-	return jail_filter(calls, sizeof(calls) / sizeof(calls[0]));
+	return jail_filter(allowed, n);
+}
+
+int
+privs_drop(void)
+{
+	return drop(kept_mask(), calls, sizeof(calls) / sizeof(calls[0]));
+}
+
+int
+privs_drop_remote(void)
+{
+	return drop(0, calls, sizeof(calls) / sizeof(calls[0]));
+}
+
+int
+privs_drop_net(void)
+{
+	return drop(0, net_calls, sizeof(net_calls) / sizeof(net_calls[0]));
 }

@@ -15,4 +15,10 @@
  */
 int privs_drop(void);
 
+/* The server of a remote mount: no capability at all, the same filter. */
+int privs_drop_remote(void);
+/* The process that speaks to the network (net.h): none either, a filter of
+ * its own. */
+int privs_drop_net(void);
+
 #endif

@@ -20,9 +20,11 @@
 #include "lib/mem.h"
 #include "sbxfs/fs.h"
 #include "sbxfs/impl.h"
+#include "sbxfs/net.h"
 #include "sbxfs/kernel.h"
 #include "sbxfs/ops.h"
 #include "sbxfs/park.h"
+#include "sbxfs/remote.h"
 #include "sbxfs/trees.h"
 #include "sbxfs/used.h"
 #include "sbxfs/work.h"
@@ -31,7 +33,8 @@
 #define REQUEST_MAX (MAX_IO + (64u << 10))
 #define READY_MS 5000 /* the front is waited for, then we go on without */
 #define BATCH 64      /* requests before the others are looked at */
-#define LAZY_MS 1000  /* for what the front says and nobody waits for */
+#define TICK_MS 1000
+#define LAZY_MS 1000 /* for what the front says and nobody waits for */
 
 /*** What the front says ***/
 
@@ -79,7 +82,14 @@ on_sandbox(struct sbxfs *s, const json_t *params)
 
 	if (id != NULL && (b = boxes_by_id(&s->boxes, id)) != NULL)
 		was = *b;
-	if ((b = boxes_update(&s->boxes, params)) == NULL)
+	b = boxes_update(&s->boxes, params);
+	if (b != NULL && s->dial >= 0) {
+		b->uid = s->uid;
+		b->gid = s->group;
+		if (was.run != b->run || strcmp(was.state, b->state) != 0)
+			remote_changed(b);
+	}
+	if (b == NULL)
 		log_warnx("files.sock: a sandbox that makes no sense");
 	else if (was.life == BOX_LIVE &&
 	    (was.uid != b->uid || was.gid != b->gid || was.mode != b->mode))
@@ -219,7 +229,8 @@ said_hello(void *arg, const struct reply *r)
 		log_warnx("files.sock: the daemon speaks another version");
 		return;
 	}
-	s->group = (gid_t)gid;
+	if (s->dial < 0) /* otherwise it is a number of another machine */
+		s->group = (gid_t)gid;
 	s->since = since;
 	kernel_forget_attr(s, s->nodes.root);
 }
@@ -254,7 +265,7 @@ front_down(void *arg)
 	struct sbxfs *s = arg;
 	struct handle *h;
 
-	log_info("files.sock: connection lost");
+	log_info("%s: connection lost", s->dial < 0 ? "files.sock" : NET_TREE);
 	TAILQ_FOREACH (h, &s->handles, link)
 		if (h->ops->down != NULL)
 			h->ops->down(h, EIO);
@@ -344,6 +355,9 @@ struct loop {
 	char *p; /* a request */
 	int sigfd, workfd;
 	int64_t started;
+	int64_t ticked;
+	struct pollfd *pfd;
+	size_t npfd;
 	bool told; /* cfg->ready was called */
 };
 
@@ -373,36 +387,84 @@ prompt(const struct loop *l)
 	    client_waits(s->client);
 }
 
+enum {
+	POLL_KERNEL,
+	POLL_SIGNALS,
+	POLL_FRONT,
+	POLL_WORK,
+	POLL_AGENTS, /* and what follows: of a remote mount */
+};
+
+/* Fills l->pfd: how many. */
+static size_t
+wait_for(struct loop *l, bool now)
+{
+	const struct client *c = l->s->client;
+	const struct pollfd first[POLL_AGENTS] = {
+		[POLL_KERNEL] = { .fd = l->s->devfd, .events = POLLIN },
+		[POLL_SIGNALS] = { .fd = l->sigfd, .events = POLLIN },
+		[POLL_FRONT] = { .fd = client_fd(c),
+		    .events = (short)((now ? POLLIN : POLLRDHUP) |
+			(client_wants_write(c) ? POLLOUT : 0)) },
+		[POLL_WORK] = { .fd = l->workfd, .events = POLLIN },
+	};
+	size_t n = remote_count(l->s);
+
+	if (l->npfd < POLL_AGENTS + n) {
+		l->npfd = POLL_AGENTS + n + 16;
+		l->pfd = xrealloc(l->pfd, l->npfd, sizeof(*l->pfd));
+	}
+	memcpy(l->pfd, first, sizeof(first));
+	remote_poll(l->s, l->pfd + POLL_AGENTS);
+	return POLL_AGENTS + n;
+}
+
+/* What agents say, and once a second what they do not say. */
+static void
+look_at_agents(struct loop *l, size_t n)
+{
+	size_t i;
+
+	for (i = POLL_AGENTS; i < n; i++)
+		if (l->pfd[i].revents != 0) {
+			remote_polled(l->s);
+			break;
+		}
+	if (now_ms() - l->ticked < TICK_MS)
+		return;
+	l->ticked = now_ms();
+	remote_tick(l->s);
+}
+
 /* 0 to go on; a signal's number, or -errno. */
 static int
 turn(struct loop *l)
 {
 	struct client *c = l->s->client;
-	bool up = client_connect(c), now = prompt(l);
-	struct pollfd pfd[4] = {
-		{ .fd = l->s->devfd, .events = POLLIN },
-		{ .fd = l->sigfd, .events = POLLIN },
-		{ .fd = client_fd(c), .events = now ? POLLIN : POLLRDHUP },
-		{ .fd = l->workfd, .events = POLLIN },
-	};
-	int n, ms = now ? -1 : LAZY_MS;
+	bool up = client_connect(c), now = prompt(l) || !client_is_up(c);
+	size_t n = wait_for(l, now);
+	int r, ms = now ? -1 : LAZY_MS;
 
+	if (n > POLL_AGENTS)
+		ms = TICK_MS;
 	if (!up || !l->told || calls_give_up(l->s, now_ms()))
 		ms = CLIENT_RETRY_MS;
-
-	if (client_wants_write(c))
-		pfd[2].events |= POLLOUT;
-	n = poll(pfd, 4, ms);
-	if (n < 0)
+	r = poll(l->pfd, n, ms);
+	if (r < 0)
 		return errno == EINTR ? 0 : -errno;
-	if (pfd[1].revents != 0 && (n = taken_signal(l->sigfd)) != 0)
-		return n;
-	if (pfd[2].revents != 0 || n == 0)
+	if (l->pfd[POLL_SIGNALS].revents != 0) {
+		int sig = taken_signal(l->sigfd);
+
+		if (sig != 0)
+			return sig;
+	}
+	if (l->pfd[POLL_FRONT].revents != 0 || r == 0)
 		client_drain(c);
-	if (pfd[3].revents != 0)
+	if (l->pfd[POLL_WORK].revents != 0)
 		work_ended();
+	look_at_agents(l, n);
 	tell_ready(l);
-	if (pfd[0].revents == 0)
+	if (l->pfd[POLL_KERNEL].revents == 0)
 		return 0;
 	return handle_requests(l->s, l->p);
 }
@@ -422,6 +484,7 @@ run(struct sbxfs *s, const struct serve_config *cfg)
 		r = turn(&l);
 	work_stop();
 	free(l.p);
+	free(l.pfd);
 	close_fd(&l.sigfd);
 	return r == -ENODEV ? 0 : r;
 }
@@ -437,7 +500,8 @@ new_session(struct sbxfs *s, bool debug)
 	_Static_assert(MAX_IO == 1048576, "max_read says so");
 	struct fuse_session *se;
 
-	se = fuse_session_new(&args, &sbxfs_ops, sizeof(sbxfs_ops), s);
+	se = fuse_session_new(&args, s->dial < 0 ? &sbxfs_ops : &remote_ops,
+	    sizeof(sbxfs_ops), s);
 	fuse_opt_free_args(&args);
 	if (se != NULL &&
 	    fuse_session_custom_io(se, &kernel_io, s->devfd) < 0) {
@@ -454,6 +518,7 @@ free_all(struct sbxfs *s)
 	struct box *b;
 
 	client_free(s->client);
+	remote_free_all(s);
 	TAILQ_FOREACH (b, &s->boxes.all, link)
 		fs_close_all(s, b);
 	/* The kernel sends no RELEASE when it is unmounted lazily. */
@@ -473,16 +538,28 @@ free_all(struct sbxfs *s)
 int
 serve(const struct serve_config *cfg)
 {
-	struct sbxfs s = { .devfd = cfg->devfd, .direct_io = cfg->direct_io };
+	struct sbxfs s = {
+		.devfd = cfg->devfd,
+		.direct_io = cfg->direct_io || cfg->dial >= 0,
+		.dial = cfg->dial,
+		.uid = cfg->uid,
+		.group = cfg->gid,
+	};
 	int r = -EIO;
 
 	TAILQ_INIT(&s.handles);
 	TAILQ_INIT(&s.interrupted);
+	TAILQ_INIT(&s.rconns);
 	nodes_init(&s.nodes);
 	boxes_init(&s.boxes);
 	s.since = time(NULL);
 	s.mountpoint = xstrdup(cfg->mountpoint);
-	s.client = client_new(cfg->socket, &events, &s);
+	s.client = client_new(&(struct client_conf){
+	    .path = cfg->dial >= 0 ? NET_TREE : cfg->socket,
+	    .dial = cfg->dial,
+	    .ev = &events,
+	    .arg = &s,
+	});
 	if ((s.se = new_session(&s, cfg->debug)) != NULL) {
 		r = run(&s, cfg);
 		fuse_session_destroy(s.se);

@@ -5,10 +5,14 @@
 #define SBXFS_SERVE_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct serve_config {
 	const char *mountpoint; /* absolute, without links */
-	const char *socket;
+	const char *socket;	/* or the url, where dial is one */
+	int dial;  /* of net.h, -1: the daemon is on this machine */
+	uid_t uid; /* who mounts: a remote tree is all theirs */
+	gid_t gid;
 	int devfd;	/* mounted there; taken over */
 	bool direct_io; /* no passthrough: each read and write comes here */
 	bool debug;

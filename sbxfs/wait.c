@@ -79,7 +79,7 @@ wait_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
 	w = stream_new(sizeof(*w), req, n, fi);
 	w->st.next = wait_next;
 	w->st.ready = wait_ready;
-	follow_init(&w->f);
+	follow_init(&w->f, w->st.h.s);
 	exec_start_flushed(n->box);
 	c = call_new(req, bound);
 	call_hold(c, &w->st.h);
@@ -94,7 +94,7 @@ wait_read(fuse_req_t req, struct handle *h, size_t n, off_t off)
 
 	(void)off;
 	if ((error = node_stale(h->node)) == 0 && !wait_ready(&w->st) &&
-	    !w->f.asked && client_fd(h->s->client) < 0)
+	    !w->f.asked && !client_is_up(h->s->client))
 		error = EIO;
 	if (error != 0) {
 		reply_err(req, error);

@@ -11,10 +11,13 @@ start_sbxd "server.tcp = \"127.0.0.1:$port\""
 http POST /sandboxes '{"name":"web","ttl":600}' >/dev/null
 eq "create" "$(code)" 201
 front=$(role 'sbxd: front')
-before=$(ls "/proc/$front/fd" | wc -l)
+fds() {
+	find "/proc/$front/fd" -mindepth 1 | wc -l
+}
+before=$(fds)
 SBX_SOCK=$SOCK SBX_PORT=$port SBX_FRONT=$front \
     /usr/bin/python3 "$TOP/tests/t/websocket.py" || fail "see above"
 settled() {
-	[ "$(ls "/proc/$front/fd" | wc -l)" -le $((before + 1)) ]
+	[ "$(fds)" -le $((before + 1)) ]
 }
 wait_for 5 settled

@@ -196,8 +196,21 @@ sbxd_is_up() {
 	healthy
 }
 
+# A TCP port of this machine that nobody listens on.
+free_port() {
+	/usr/bin/python3 -c 'import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])'
+}
+
 start_sbxd() {
 	need_root
+	if [ "${MOUNT:-}" = remote ] && [ -z "${URL:-}" ]; then
+		TCP=127.0.0.1:$(free_port)
+		URL=http://$TCP
+		set -- "server.tcp = \"$TCP\"" "$@"
+	fi
 	write_config "$@"
 	run_sbxd
 }
@@ -209,8 +222,12 @@ mounted() {
 start_sbxfs() {
 	need_fuse
 	mkdir -p "$M" 2>/dev/null
-	"$B/sbxfs" -f -s "$RUN/files.sock" "$@" "$M" >>"$W/sbxfs.log" 2>&1 \
-	    </dev/null &
+	if [ "${MOUNT:-}" = remote ]; then
+		set -- -o "url=$URL" "$@"
+	else
+		set -- -s "$RUN/files.sock" "$@"
+	fi
+	"$B/sbxfs" -f "$@" "$M" >>"$W/sbxfs.log" 2>&1 </dev/null &
 	sbxfs_pid=$!
 	wait_for 10 sbxfs_is_up
 }

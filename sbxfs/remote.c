@@ -1,0 +1,749 @@
+/*
+ * The operations of a remote mount: each decodes one request and sends one
+ * call; what is not beneath fs/ goes on to sbxfs_ops.
+ */
+#include "sbxfs/remote.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "lib/mem.h"
+#include "sbxfs/control.h"
+#include "sbxfs/ops.h"
+#include "sbxfs/remote_impl.h"
+#include "sbxfs/trees.h"
+
+#define MAX_IO (1u << 20)
+#define COPY_MAX (16u << 20)
+
+static struct node *
+node_of(fuse_req_t req, fuse_ino_t ino)
+{
+	if (ino == FUSE_ROOT_ID)
+		return req_fs(req)->nodes.root;
+	return (struct node *)(uintptr_t)ino;
+}
+
+/* /proc, /dev and /sys of a guest are shown empty. */
+static bool
+is_closed(const struct node *n)
+{
+	cleanup_buf struct buf path = BUF_INIT;
+
+	return fs_path(n, NULL, &path) == 0 && trees_empty_dir(buf_str(&path));
+}
+
+/*** Names and attributes ***/
+
+static void
+op_lookup(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	struct node *parent = node_of(req, ino);
+	struct rcall *k;
+	json_t *params;
+	int error;
+
+	if (!fs_has(parent)) {
+		sbxfs_ops.lookup(req, ino, name);
+		return;
+	}
+	if (is_closed(parent)) {
+		reply_err(req, ENOENT);
+		return;
+	}
+	if ((params = rpath(parent, name, &error)) == NULL) {
+		reply_err(req, error);
+		return;
+	}
+	if ((k = rcall_new(req, parent, rcall_entry)) == NULL) {
+		json_decref(params);
+		return;
+	}
+	k->name = xstrdup(name);
+	rcall_send(k, "sbx.fs.lookup", params);
+}
+
+static void
+got_attr(struct rcall *k, const struct reply *r)
+{
+	int error = -r->error;
+	struct stat st;
+
+	if (error == 0 && rstat_take(k->n->box, r->result, &st) < 0)
+		error = EIO;
+	/* Another thing has the name: the kernel looks it up again. */
+	if (error == 0 && (st.st_mode & S_IFMT) != k->n->type)
+		error = ESTALE;
+	if (k->req == NULL)
+		return;
+	if (error != 0) {
+		reply_err(k->req, error);
+		return;
+	}
+	st.st_ino = fs_number(&st);
+	(void)fuse_reply_attr(k->req, &st, fs_attr_timeout(k->s, &st));
+}
+
+static void
+op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct node *n = node_of(req, ino);
+	struct rfile *f = (struct rfile *)LIST_FIRST(&n->files);
+	json_t *params = NULL;
+	struct rcall *k;
+	int error = EIO;
+
+	if (!fs_has(n) || n->file->at != AT_FS) {
+		sbxfs_ops.getattr(req, ino, fi);
+		return;
+	}
+	/* What is open is asked, since its name may be gone. */
+	if (f != NULL)
+		params = rfile_params(f);
+	if (params == NULL && (params = rpath(n, NULL, &error)) == NULL) {
+		reply_err(req, error);
+		return;
+	}
+	if ((k = rcall_new(req, n, got_attr)) == NULL)
+		json_decref(params);
+	else
+		rcall_send(k, "sbx.fs.getattr", params);
+}
+
+static void
+op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
+    struct fuse_file_info *fi)
+{
+	struct node *n = node_of(req, ino);
+
+	if (!fs_has(n))
+		sbxfs_ops.setattr(req, ino, st, to_set, fi);
+	else
+		rop_setattr(
+		    req, n, st, to_set, fi != NULL ? rfile_of(fi) : NULL);
+}
+
+static void
+op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct node *n = node_of(req, ino);
+
+	if (!fs_has(n))
+		sbxfs_ops.readlink(req, ino);
+	else
+		rop_readlink(req, n);
+}
+
+static void
+got_statfs(struct rcall *k, const struct reply *r)
+{
+	struct statvfs sv = { .f_namemax = 255 };
+	json_int_t bsize, blocks, bfree, bavail, inodes, ffree;
+
+	if (k->req == NULL)
+		return;
+	if (r->error != 0) {
+		reply_err(k->req, -r->error);
+		return;
+	}
+	if (json_unpack(r->result, "{s:I,s:I,s:I,s:I,s:I,s:I}", "bsize", &bsize,
+		"blocks", &blocks, "bfree", &bfree, "bavail", &bavail, "files",
+		&inodes, "ffree", &ffree) < 0) {
+		reply_err(k->req, EIO);
+		return;
+	}
+	sv.f_bsize = sv.f_frsize = (unsigned long)bsize;
+	sv.f_blocks = (fsblkcnt_t)blocks;
+	sv.f_bfree = (fsblkcnt_t)bfree;
+	sv.f_bavail = (fsblkcnt_t)bavail;
+	sv.f_files = (fsfilcnt_t)inodes;
+	sv.f_ffree = sv.f_favail = (fsfilcnt_t)ffree;
+	(void)fuse_reply_statfs(k->req, &sv);
+}
+
+static void
+op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct node *n = node_of(req, ino);
+	struct rcall *k;
+	json_t *params;
+	int error;
+
+	if (!fs_has(n) || n->box->life != BOX_LIVE) {
+		sbxfs_ops.statfs(req, ino);
+		return;
+	}
+	if ((params = rpath(n, NULL, &error)) == NULL)
+		reply_err(req, error);
+	else if ((k = rcall_new(req, n, got_statfs)) == NULL)
+		json_decref(params);
+	else
+		rcall_send(k, "sbx.fs.statfs", params);
+}
+
+/*** Changes of names ***/
+
+static void
+op_mkdir(fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode)
+{
+	const struct fs_new w = { .parent = node_of(req, ino),
+		.name = name,
+		.mode = S_IFDIR | (mode & 07777) };
+
+	if (!fs_has(w.parent))
+		sbxfs_ops.mkdir(req, ino, name, mode);
+	else
+		rop_make(req, &w);
+}
+
+static void
+op_mknod(
+    fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode, dev_t rdev)
+{
+	const struct fs_new w = {
+		.parent = node_of(req, ino), .name = name, .mode = mode
+	};
+
+	if (!fs_has(w.parent))
+		sbxfs_ops.mknod(req, ino, name, mode, rdev);
+	else
+		rop_make(req, &w);
+}
+
+static void
+op_symlink(fuse_req_t req, const char *target, fuse_ino_t ino, const char *name)
+{
+	const struct fs_new w = { .parent = node_of(req, ino),
+		.name = name,
+		.mode = S_IFLNK | 0777,
+		.target = target };
+
+	if (!fs_has(w.parent))
+		sbxfs_ops.symlink(req, target, ino, name);
+	else
+		rop_make(req, &w);
+}
+
+static void
+op_link(
+    fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
+{
+	struct node *n = node_of(req, ino), *to = node_of(req, newparent);
+
+	if (!fs_has(to) || !fs_has(n))
+		sbxfs_ops.link(req, ino, newparent, newname);
+	else
+		rop_link(req, n, to, newname);
+}
+
+static void
+op_unlink(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	struct node *parent = node_of(req, ino);
+
+	if (!fs_has(parent))
+		sbxfs_ops.unlink(req, ino, name);
+	else
+		rop_remove(req, parent, name, false);
+}
+
+static void
+op_rmdir(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	struct node *parent = node_of(req, ino);
+
+	if (!fs_has(parent))
+		sbxfs_ops.rmdir(req, ino, name);
+	else
+		rop_remove(req, parent, name, true);
+}
+
+static void
+op_rename(fuse_req_t req, fuse_ino_t ino, const char *name,
+    fuse_ino_t newparent, const char *newname, unsigned flags)
+{
+	const struct fs_name from = { node_of(req, ino), name };
+	const struct fs_name to = { node_of(req, newparent), newname };
+
+	if (!fs_has(from.parent) || !fs_has(to.parent))
+		sbxfs_ops.rename(req, ino, name, newparent, newname, flags);
+	else
+		rop_rename(req, &from, &to, flags);
+}
+
+/*** Opening ***/
+
+/* {"path","flags",...} as open(2)'s flags say. */
+static void
+add_flags(json_t *params, int flags)
+{
+	static const char *const access[] = {
+		[O_RDONLY] = "r", [O_WRONLY] = "w", [O_RDWR] = "rw"
+	};
+	static const struct {
+		int flag;
+		const char *name;
+	} more[] = {
+		{ O_TRUNC, "trunc" },
+		{ O_APPEND, "append" },
+		{ O_CREAT, "create" },
+		{ O_EXCL, "excl" },
+	};
+	int mode = flags & O_ACCMODE;
+	size_t i;
+
+	json_object_set_new(
+	    params, "flags", json_string(access[mode != O_ACCMODE ? mode : 0]));
+	for (i = 0; i < sizeof(more) / sizeof(more[0]); i++)
+		if ((flags & more[i].flag) != 0)
+			json_object_set_new(params, more[i].name, json_true());
+}
+
+/* The handle and the attributes of what was opened: 0 or an errno. */
+static int
+take_open(
+    const struct rcall *k, const struct reply *r, int64_t *h, struct stat *st)
+{
+	const json_t *number = json_object_get(r->result, "h");
+
+	if (r->error != 0)
+		return -r->error;
+	if (!json_is_integer(number) ||
+	    rstat_take(k->n->box, r->result, st) < 0)
+		return EIO;
+	*h = json_integer_value(number);
+	return 0;
+}
+
+static void
+close_handle(const struct rcall *k, int64_t h)
+{
+	rconn_notify(
+	    k->rc, "sbx.fs.close", json_pack("{s:I}", "h", (json_int_t)h));
+}
+
+static void
+opened(struct rcall *k, const struct reply *r)
+{
+	struct open_out out = { .open_flags = OPEN_DIRECT_IO | OPEN_NOFLUSH };
+	struct rfile *f;
+	struct stat st;
+	int64_t h = -1;
+	int error = take_open(k, r, &h, &st);
+
+	/* Another file under the name is not this node's. */
+	if (error == 0 && fs_same_file(k->n, &st) < 0)
+		error = ESTALE;
+	if (error != 0 || k->req == NULL) {
+		if (h >= 0)
+			close_handle(k, h);
+		if (k->req != NULL)
+			reply_err(k->req, error);
+		return;
+	}
+	f = rfile_new(k->rc, k->n, h);
+	out.fh = (uint64_t)(uintptr_t)f;
+	if (fuse_reply_buf(k->req, (const char *)&out, sizeof(out)) != 0)
+		rfile_close(k->s, f);
+}
+
+static void
+op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct node *n = node_of(req, ino);
+	struct rcall *k;
+	json_t *params;
+	int error;
+
+	if (!fs_has(n)) {
+		sbxfs_ops.open(req, ino, fi);
+		return;
+	}
+	if ((params = rpath(n, NULL, &error)) == NULL) {
+		reply_err(req, error);
+		return;
+	}
+	add_flags(params, fi->flags & ~(O_CREAT | O_EXCL));
+	if ((k = rcall_new(req, n, opened)) == NULL)
+		json_decref(params);
+	else
+		rcall_send(k, "sbx.fs.open", params);
+}
+
+static void
+created(struct rcall *k, const struct reply *r)
+{
+	struct fuse_file_info fi = { .direct_io = 1, .noflush = 1 };
+	struct fuse_entry_param e;
+	struct rfile *f;
+	struct node *n;
+	struct stat st;
+	int64_t h = -1;
+	int error = take_open(k, r, &h, &st);
+
+	if (error != 0 || k->req == NULL) {
+		if (h >= 0)
+			close_handle(k, h);
+		if (k->req != NULL)
+			reply_err(k->req, error);
+		return;
+	}
+	n = fs_node_for(k->s, k->n, k->name, &st);
+	f = rfile_new(k->rc, n, h);
+	fi.fh = (uint64_t)(uintptr_t)f;
+	rentry_fill(k->s, n, &st, &e);
+	node_looked_up(n);
+	if (fuse_reply_create(k->req, &e, &fi) != 0) {
+		node_forget(&k->s->nodes, n, 1);
+		rfile_close(k->s, f);
+	}
+	node_unref(&k->s->nodes, n);
+}
+
+static void
+op_create(fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode,
+    struct fuse_file_info *fi)
+{
+	struct node *parent = node_of(req, ino);
+	struct rcall *k;
+	json_t *params;
+	int error;
+
+	if (!fs_has(parent)) {
+		sbxfs_ops.create(req, ino, name, mode, fi);
+		return;
+	}
+	if (is_closed(parent)) {
+		reply_err(req, EPERM);
+		return;
+	}
+	if ((params = rpath(parent, name, &error)) == NULL) {
+		reply_err(req, error);
+		return;
+	}
+	add_flags(params, fi->flags | O_CREAT);
+	json_object_set_new(params, "mode", json_integer(mode & 07777));
+	if ((k = rcall_new(req, parent, created)) == NULL) {
+		json_decref(params);
+		return;
+	}
+	k->name = xstrdup(name);
+	rcall_send(k, "sbx.fs.open", params);
+}
+
+/*** Open files ***/
+
+/* A call about an open file, with its handle. NULL: req was answered. */
+static struct rcall *
+file_call(fuse_req_t req, struct rfile *f, json_t **ret_params,
+    void (*done)(struct rcall *, const struct reply *))
+{
+	struct rcall *k;
+
+	/* Its connection was lost, and with it what was open. */
+	if ((*ret_params = rfile_params(f)) == NULL) {
+		reply_err(req, EIO);
+		return NULL;
+	}
+	if ((k = rcall_new(req, f->f.node, done)) == NULL)
+		json_decref(*ret_params);
+	return k;
+}
+
+static void
+got_bytes(struct rcall *k, const struct reply *r)
+{
+	if (k->req == NULL)
+		return;
+	if (r->error != 0)
+		reply_err(k->req, -r->error);
+	else if (r->len > k->size)
+		reply_err(k->req, EIO);
+	else
+		(void)fuse_reply_buf(
+		    k->req, r->len != 0 ? r->data : NULL, r->len);
+}
+
+static void
+op_read(fuse_req_t req, fuse_ino_t ino, size_t n, off_t off,
+    struct fuse_file_info *fi)
+{
+	json_t *params;
+	struct rcall *k;
+
+	if (!fs_has(node_of(req, ino))) {
+		sbxfs_ops.read(req, ino, n, off, fi);
+		return;
+	}
+	if ((k = file_call(req, rfile_of(fi), &params, got_bytes)) == NULL)
+		return;
+	k->size = n < MAX_IO ? n : MAX_IO;
+	json_object_set_new(params, "off", json_integer(off));
+	json_object_set_new(params, "len", json_integer((json_int_t)k->size));
+	rcall_send(k, "sbx.fs.read", params);
+}
+
+/* The answer {"len"} of a write or a copy. */
+static void
+got_len(struct rcall *k, const struct reply *r)
+{
+	const json_t *len = json_object_get(r->result, "len");
+
+	if (k->req == NULL)
+		return;
+	if (r->error != 0)
+		reply_err(k->req, -r->error);
+	else if (!json_is_integer(len) || json_integer_value(len) < 0 ||
+	    (size_t)json_integer_value(len) > k->size)
+		reply_err(k->req, EIO);
+	else
+		(void)fuse_reply_write(k->req, (size_t)json_integer_value(len));
+}
+
+static void
+op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t n, off_t off,
+    struct fuse_file_info *fi)
+{
+	json_t *params;
+	struct rcall *k;
+
+	if (!fs_has(node_of(req, ino))) {
+		sbxfs_ops.write(req, ino, p, n, off, fi);
+		return;
+	}
+	if ((k = file_call(req, rfile_of(fi), &params, got_len)) == NULL)
+		return;
+	k->size = n;
+	json_object_set_new(params, "off", json_integer(off));
+	rcall_send_bin(k, "sbx.fs.write", params, p, n);
+}
+
+static void
+op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	if (!fs_has(node_of(req, ino))) {
+		sbxfs_ops.release(req, ino, fi);
+		return;
+	}
+	rfile_close(req_fs(req), rfile_of(fi));
+	reply_err(req, 0);
+}
+
+static void
+op_fsync(
+    fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	json_t *params;
+	struct rcall *k;
+
+	if (!fs_has(node_of(req, ino)))
+		sbxfs_ops.fsync(req, ino, datasync, fi);
+	else if ((k = file_call(req, rfile_of(fi), &params, rcall_err)) != NULL)
+		rcall_send(k, "sbx.fs.fsync", params);
+}
+
+static void
+op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+    struct fuse_file_info *fi)
+{
+	json_t *params;
+	struct rcall *k;
+
+	if (!fs_has(node_of(req, ino))) {
+		sbxfs_ops.fallocate(req, ino, mode, off, len, fi);
+		return;
+	}
+	if ((k = file_call(req, rfile_of(fi), &params, rcall_err)) == NULL)
+		return;
+	json_object_set_new(params, "mode", json_integer(mode));
+	json_object_set_new(params, "off", json_integer(off));
+	json_object_set_new(params, "len", json_integer(len));
+	rcall_send(k, "sbx.fs.fallocate", params);
+}
+
+static void
+got_off(struct rcall *k, const struct reply *r)
+{
+	const json_t *off = json_object_get(r->result, "off");
+
+	if (k->req == NULL)
+		return;
+	if (r->error != 0 || !json_is_integer(off))
+		reply_err(k->req, r->error != 0 ? -r->error : EIO);
+	else
+		(void)fuse_reply_lseek(k->req, json_integer_value(off));
+}
+
+static void
+op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+    struct fuse_file_info *fi)
+{
+	json_t *params;
+	struct rcall *k;
+
+	if (!fs_has(node_of(req, ino))) {
+		sbxfs_ops.lseek(req, ino, off, whence, fi);
+		return;
+	}
+	if ((k = file_call(req, rfile_of(fi), &params, got_off)) == NULL)
+		return;
+	json_object_set_new(params, "off", json_integer(off));
+	json_object_set_new(params, "whence", json_integer(whence));
+	rcall_send(k, "sbx.fs.lseek", params);
+}
+
+static void
+op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off,
+    struct fuse_file_info *fi, fuse_ino_t to, off_t to_off,
+    struct fuse_file_info *to_fi, size_t len, int flags)
+{
+	struct rfile *a, *b;
+	json_t *params;
+	struct rcall *k;
+
+	(void)flags; /* there are none */
+	if (!fs_has(node_of(req, ino)) || !fs_has(node_of(req, to))) {
+		reply_err(req, EXDEV);
+		return;
+	}
+	a = rfile_of(fi);
+	b = rfile_of(to_fi);
+	if (a->rc != b->rc || a->gen != b->gen) {
+		reply_err(req, EXDEV); /* cp then reads and writes */
+		return;
+	}
+	if ((k = file_call(req, a, &params, got_len)) == NULL)
+		return;
+	/* In pieces: whoever wants more asks again. */
+	k->size = len < COPY_MAX ? len : COPY_MAX;
+	json_object_set_new(params, "off", json_integer(off));
+	json_object_set_new(params, "to_h", json_integer(b->h));
+	json_object_set_new(params, "to_off", json_integer(to_off));
+	json_object_set_new(params, "len", json_integer((json_int_t)k->size));
+	rcall_send(k, "sbx.fs.copy_range", params);
+}
+
+/*** Directories ***/
+
+static void
+op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct node *n = node_of(req, ino);
+	struct rfile *f;
+
+	if (!fs_has(n)) {
+		sbxfs_ops.opendir(req, ino, fi);
+	} else if (node_stale(n) != 0) {
+		reply_err(req, ENOENT);
+	} else if (n->box->life == BOX_LIVE && !is_closed(n)) {
+		rop_opendir(req, n);
+	} else {
+		f = rfile_new(NULL, n, -1);
+		fi->fh = (uint64_t)(uintptr_t)f;
+		if (fuse_reply_open(req, fi) != 0)
+			rfile_close(req_fs(req), f);
+	}
+}
+
+static void
+op_readdir(fuse_req_t req, fuse_ino_t ino, size_t n, off_t off,
+    struct fuse_file_info *fi)
+{
+	const struct fs_list l = { .n = n, .off = off };
+
+	if (!fs_has(node_of(req, ino)))
+		sbxfs_ops.readdir(req, ino, n, off, fi);
+	else
+		rop_readdir(req, rfile_of(fi), &l);
+}
+
+static void
+op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t n, off_t off,
+    struct fuse_file_info *fi)
+{
+	const struct fs_list l = { .n = n, .off = off, .plus = true };
+
+	if (!fs_has(node_of(req, ino)))
+		sbxfs_ops.readdirplus(req, ino, n, off, fi);
+	else
+		rop_readdir(req, rfile_of(fi), &l);
+}
+
+static void
+op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	if (!fs_has(node_of(req, ino))) {
+		sbxfs_ops.releasedir(req, ino, fi);
+		return;
+	}
+	rfile_close(req_fs(req), rfile_of(fi));
+	reply_err(req, 0);
+}
+
+/* What is the same in both. */
+static void
+op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	sbxfs_ops.init(userdata, conn);
+}
+
+static void
+op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+	sbxfs_ops.forget(req, ino, nlookup);
+}
+
+static void
+op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *f)
+{
+	sbxfs_ops.forget_multi(req, count, f);
+}
+
+static void
+op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	sbxfs_ops.flush(req, ino, fi);
+}
+
+static void
+op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
+    struct fuse_pollhandle *ph)
+{
+	sbxfs_ops.poll(req, ino, fi, ph);
+}
+
+const struct fuse_lowlevel_ops remote_ops = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.readlink = op_readlink,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.unlink = op_unlink,
+	.rmdir = op_rmdir,
+	.symlink = op_symlink,
+	.rename = op_rename,
+	.link = op_link,
+	.open = op_open,
+	.read = op_read,
+	.write = op_write,
+	.flush = op_flush,
+	.release = op_release,
+	.fsync = op_fsync,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.releasedir = op_releasedir,
+	.statfs = op_statfs,
+	.create = op_create,
+	.poll = op_poll,
+	.fallocate = op_fallocate,
+	.copy_file_range = op_copy_file_range,
+	.lseek = op_lseek,
+};

@@ -1,0 +1,249 @@
+/*
+ * Directories: all pages of a listing are asked for when it is read from its
+ * start, and what the kernel takes is served from that.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/mem.h"
+#include "sbxfs/remote_impl.h"
+
+/* A guest may list without end. */
+#define ENTRIES_MAX 1000000
+/* Attributes that are older are not the kernel's to keep. */
+#define FRESH_MS 100
+
+struct item {
+	char *name;
+	struct stat st;
+};
+
+struct rlist {
+	struct item *v;
+	size_t n, room;
+	bool whole;
+	int64_t read_ms;
+};
+
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+void
+rlist_free(struct rlist *l)
+{
+	if (l == NULL)
+		return;
+	while (l->n > 0)
+		free(l->v[--l->n].name);
+	free(l->v);
+	free(l);
+}
+
+static int
+add_item(const struct box *b, struct rlist *l, const json_t *o)
+{
+	struct item it;
+	size_t len;
+
+	if (l->n >= ENTRIES_MAX || rstat_take(b, o, &it.st) < 0 ||
+	    (it.name = rname_take(json_object_get(o, "name"), &len)) == NULL)
+		return -EPROTO;
+	/* a name that is none would be a path */
+	if (len == 0 || len > NAME_MAX || strchr(it.name, '/') != NULL ||
+	    strcmp(it.name, ".") == 0 || strcmp(it.name, "..") == 0) {
+		free(it.name);
+		return -EPROTO;
+	}
+	if (l->n == l->room) {
+		l->room = l->room != 0 ? l->room * 2 : 64;
+		l->v = xrealloc(l->v, l->room, sizeof(*l->v));
+	}
+	l->v[l->n++] = it;
+	return 0;
+}
+
+/*** Answering ***/
+
+static size_t
+add_dots(const struct rcall *k, size_t i, char *p, size_t n)
+{
+	struct fuse_entry_param e = { .attr = { .st_ino = 2 + i,
+					  .st_mode = S_IFDIR } };
+	const char *name = i == 0 ? "." : "..";
+
+	if (k->plus)
+		return fuse_add_direntry_plus(
+		    k->req, p, n, name, &e, (off_t)i + 1);
+	return fuse_add_direntry(k->req, p, n, name, &e.attr, (off_t)i + 1);
+}
+
+static size_t
+add_plus(struct rcall *k, const struct rlist *l, size_t i, char *p, size_t n)
+{
+	const struct item *it = &l->v[i];
+	struct fuse_entry_param e;
+	struct node *node = fs_node_for(k->s, k->n, it->name, &it->st);
+	size_t len;
+
+	rentry_fill(k->s, node, &it->st, &e);
+	if (now_ms() - l->read_ms > FRESH_MS)
+		e.attr_timeout = e.entry_timeout = 0;
+	len = fuse_add_direntry_plus(k->req, p, n, it->name, &e, (off_t)i + 3);
+	if (len <= n)
+		node_looked_up(node);
+	node_unref(&k->s->nodes, node);
+	return len;
+}
+
+static size_t
+add_entry(struct rcall *k, const struct rlist *l, size_t i, char *p, size_t n)
+{
+	struct stat st = l->v[i].st;
+
+	if (k->plus)
+		return add_plus(k, l, i, p, n);
+	st.st_ino = fs_number(&st);
+	return fuse_add_direntry(k->req, p, n, l->v[i].name, &st, (off_t)i + 3);
+}
+
+/* k->off is the number of entries that were given, with the two dots. */
+static void
+answer(struct rcall *k, const struct rlist *l)
+{
+	cleanup_free char *p = xmalloc(k->size);
+	size_t used = 0, len, i, n = 2 + (l != NULL ? l->n : 0);
+
+	for (i = (size_t)k->off; i < n; i++) {
+		len = i < 2 ? add_dots(k, i, p + used, k->size - used)
+			    : add_entry(k, l, i - 2, p + used, k->size - used);
+		if (len > k->size - used)
+			break;
+		used += len;
+	}
+	(void)fuse_reply_buf(k->req, used != 0 ? p : NULL, used);
+}
+
+/*** Reading ***/
+
+static void
+got_page(struct rcall *k, const struct reply *r)
+{
+	struct rfile *f = k->file;
+	json_t *entries = json_object_get(r->result, "entries"), *o;
+	json_t *next = json_object_get(r->result, "next"), *params;
+	int error = -r->error;
+	size_t i;
+
+	/* Closed meanwhile: the kernel does not wait for what it interrupts. */
+	if (k->req == NULL)
+		return;
+	json_array_foreach (entries, i, o)
+		if (error == 0 && add_item(k->n->box, f->list, o) < 0)
+			error = EIO;
+	if (error == 0 && json_is_integer(next) &&
+	    (params = rfile_params(f)) != NULL) {
+		json_object_set(params, "after", next);
+		rcall_again(k, "sbx.fs.readdir", params, got_page);
+		return;
+	}
+	if (error != 0) {
+		reply_err(k->req, error);
+		return;
+	}
+	f->list->whole = true;
+	f->list->read_ms = now_ms();
+	answer(k, f->list);
+}
+
+static void
+opened(struct rcall *k, const struct reply *r)
+{
+	const json_t *h = json_object_get(r->result, "h");
+	struct fuse_file_info fi = { 0 };
+	struct rfile *f;
+
+	if (r->error == 0 && json_is_integer(h)) {
+		if (k->req == NULL) {
+			rconn_notify(k->rc, "sbx.fs.close",
+			    json_pack("{s:I}", "h", json_integer_value(h)));
+			return;
+		}
+		f = rfile_new(k->rc, k->n, json_integer_value(h));
+		fi.fh = (uint64_t)(uintptr_t)f;
+		if (fuse_reply_open(k->req, &fi) != 0)
+			rfile_close(k->s, f);
+	} else if (k->req != NULL) {
+		reply_err(k->req, r->error != 0 ? -r->error : EIO);
+	}
+}
+
+void
+rop_opendir(fuse_req_t req, struct node *n)
+{
+	struct rcall *k;
+	json_t *params;
+	int error;
+
+	if ((params = rpath(n, NULL, &error)) == NULL) {
+		reply_err(req, error);
+		return;
+	}
+	json_object_set_new(params, "flags", json_string("d"));
+	if ((k = rcall_new(req, n, opened)) == NULL)
+		json_decref(params);
+	else
+		rcall_send(k, "sbx.fs.open", params);
+}
+
+/* Of a husk, or of a directory that is shown empty. */
+static void
+answer_dots(fuse_req_t req, const struct fs_list *l)
+{
+	struct rcall k = { .s = req_fs(req),
+		.req = req,
+		.size = l->n,
+		.off = l->off,
+		.plus = l->plus };
+
+	answer(&k, NULL);
+}
+
+void
+rop_readdir(fuse_req_t req, struct rfile *f, const struct fs_list *l)
+{
+	struct rcall *k;
+	json_t *params;
+
+	if (f->h < 0) {
+		answer_dots(req, l);
+		return;
+	}
+	if ((k = rcall_new(req, f->f.node, got_page)) == NULL)
+		return;
+	k->file = f;
+	k->size = l->n;
+	k->off = l->off;
+	k->plus = l->plus;
+	if (l->off != 0 && f->list != NULL && f->list->whole) {
+		answer(k, f->list);
+		rcall_free(k);
+		return;
+	}
+	rlist_free(f->list);
+	f->list = xcalloc(1, sizeof(*f->list));
+	if ((params = rfile_params(f)) == NULL) {
+		reply_err(req, EIO);
+		rcall_free(k);
+	} else {
+		rcall_send(k, "sbx.fs.readdir", params);
+	}
+}

@@ -1,0 +1,119 @@
+/*
+ * remote_impl.h - what remote*.c share: connections to agents, calls on
+ * behalf of requests, open files.
+ */
+#ifndef SBXFS_REMOTE_IMPL_H
+#define SBXFS_REMOTE_IMPL_H
+
+#include "lib/buf.h"
+#include "sbxfs/fs.h"
+#include "sbxfs/remote.h"
+
+struct rlist;
+
+/* The connection to one sandbox's agent. */
+struct rconn {
+	TAILQ_ENTRY(rconn) link; /* in s->rconns */
+	struct sbxfs *s;
+	struct box *box; /* a reference */
+	struct client *c;
+	char path[BOX_ID_MAX + 64];
+	unsigned gen;	 /* counts agents: handles are theirs */
+	unsigned opened; /* files that are open */
+	int64_t used_ms;
+};
+
+/* An open file or directory. */
+struct rfile {
+	struct fs_file f; /* first: in the node's list, without descriptor */
+	struct rconn *rc;
+	unsigned gen;
+	int64_t h;	    /* the agent's; -1 none */
+	struct rlist *list; /* of a directory that was read */
+};
+
+/*
+ * One call for one request, which done answers. It ends with done, once;
+ * req is NULL when it was interrupted: then nobody is to be answered, but
+ * what was made is to be taken care of.
+ */
+struct rcall {
+	struct sbxfs *s;
+	struct rconn *rc;
+	fuse_req_t req;
+	uint64_t id;
+	void (*done)(struct rcall *k, const struct reply *r);
+	/* for done */
+	struct node *n, *to; /* references, or NULL */
+	char *name, *newname;
+	struct rfile *file;
+	int flags;
+	int error; /* of an earlier call of the same request */
+	size_t size;
+	off_t off;
+	bool plus;
+	struct buf text;
+	struct rwalk *walk;
+};
+
+/* A call about n, which is held. NULL: req was answered. */
+struct rcall *rcall_new(fuse_req_t req, struct node *n,
+    void (*done)(struct rcall *, const struct reply *));
+void rcall_free(struct rcall *k);
+/* Sends it. params is taken over. */
+void rcall_send(struct rcall *k, const char *method, json_t *params);
+void rcall_send_bin(struct rcall *k, const char *method, json_t *params,
+    const void *p, size_t n);
+/* From done: the same call goes on with another one. */
+void rcall_again(struct rcall *k, const char *method, json_t *params,
+    void (*done)(struct rcall *, const struct reply *));
+/* Without a request, and nobody waits for its answer. */
+void rconn_notify(struct rconn *rc, const char *method, json_t *params);
+
+/* A done: the error, or 0. */
+void rcall_err(struct rcall *k, const struct reply *r);
+
+/*** Attributes and names ***/
+
+/* Bytes as a string, or {"base64"}; and back, to malloc'ed memory that the
+ * caller frees: NULL when it is neither. */
+json_t *rname(const char *p, size_t n);
+char *rname_take(const json_t *j, size_t *ret_len);
+/* {"path": of n, or of name in it}; NULL: *ret_error says why. */
+json_t *rpath(const struct node *n, const char *name, int *ret_error);
+
+/* Of a stat object, as it is shown: 0 or -EPROTO. */
+int rstat_take(const struct box *b, const json_t *o, struct stat *st);
+/* An entry of it; without cached it is to be asked for again at once. */
+void rentry_fill(const struct sbxfs *s, struct node *n, const struct stat *st,
+    struct fuse_entry_param *e);
+
+/*** Open files ***/
+
+struct rfile *rfile_new(struct rconn *rc, struct node *n, int64_t h);
+void rfile_close(struct sbxfs *s, struct rfile *f);
+struct rfile *rfile_of(const struct fuse_file_info *fi);
+/* {"h"}, or NULL: its connection was lost. */
+json_t *rfile_params(const struct rfile *f);
+
+/*** Operations: remote_dir.c, remote_change.c, remote_link.c ***/
+
+void rop_opendir(fuse_req_t req, struct node *n);
+void rop_readdir(fuse_req_t req, struct rfile *f, const struct fs_list *l);
+void rlist_free(struct rlist *l);
+void rop_make(fuse_req_t req, const struct fs_new *w);
+void rop_link(
+    fuse_req_t req, struct node *n, struct node *to, const char *newname);
+void rop_remove(
+    fuse_req_t req, struct node *parent, const char *name, bool dir);
+void rop_rename(fuse_req_t req, const struct fs_name *from,
+    const struct fs_name *to, unsigned flags);
+void rop_setattr(fuse_req_t req, struct node *n, const struct stat *st,
+    int to_set, struct rfile *f);
+void rop_readlink(fuse_req_t req, struct node *n);
+void rwalk_free(struct rwalk *w);
+
+/* Answers with the entry of name in k->n: a done, or the end of one. */
+void rcall_entry(struct rcall *k, const struct reply *r);
+
+#endif
