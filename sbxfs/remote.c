@@ -84,7 +84,7 @@ got_attr(struct rcall *k, const struct reply *r)
 		return;
 	}
 	st.st_ino = fs_number(&st);
-	(void)fuse_reply_attr(k->req, &st, fs_attr_timeout(k->s, &st));
+	(void)fuse_reply_attr(k->req, &st, fs_attr_timeout(k->s, k->n, &st));
 }
 
 static void

@@ -96,6 +96,31 @@ two_paths(const struct fs_name *from, const struct fs_name *to, int *ret_error)
 	return params;
 }
 
+static void
+linked(struct rcall *k, const struct reply *r)
+{
+	/* The kernel does not see that the new name is of the same file. */
+	if (r->error == 0)
+		kernel_forget_attr(k->s, k->to);
+	rcall_entry(k, r);
+}
+
+static void
+link_to(
+    fuse_req_t req, struct node *n, const struct fs_name *where, json_t *params)
+{
+	struct rcall *k = rcall_new(req, where->parent, linked);
+
+	if (k == NULL) {
+		json_decref(params);
+		return;
+	}
+	k->to = node_ref(n);
+	k->name = xstrdup(where->name);
+	k->flags = 1;
+	rcall_send(k, "sbx.fs.link", params);
+}
+
 void
 rop_link(fuse_req_t req, struct node *n, struct node *to, const char *newname)
 {
@@ -113,7 +138,7 @@ rop_link(fuse_req_t req, struct node *n, struct node *to, const char *newname)
 	else if ((params = two_paths(&from, &where, &error)) == NULL)
 		reply_err(req, error);
 	else
-		make(req, to, newname, "sbx.fs.link", params);
+		link_to(req, n, &where, params);
 }
 
 /*** Removing and renaming ***/
@@ -224,7 +249,7 @@ got_attr(struct rcall *k, const struct reply *r)
 		return;
 	}
 	st.st_ino = fs_number(&st);
-	(void)fuse_reply_attr(k->req, &st, fs_attr_timeout(k->s, &st));
+	(void)fuse_reply_attr(k->req, &st, fs_attr_timeout(k->s, k->n, &st));
 }
 
 static void

@@ -721,10 +721,47 @@ def test_fs_remove(agent, c):
     assert os.listdir(f"{d}/keep") == []
 
 
+def test_fs_as_a_mount_needs_it(agent, c):
+    d = scratch(agent, "mount")
+    made = c.fs("mkdir", path=f"{d}/sub", mode=0o700)
+    assert made["type"] == "dir" and made["mode"] == 0o700, made
+    assert c.fs("mknod", path=f"{d}/p", mode=0o620)["type"] == "fifo"
+    assert c.fs("symlink", path=f"{d}/l", target="x")["type"] == "symlink"
+    fails(-17, c.fs, "mknod", path=f"{d}/p")
+    h = c.fs("open", path=f"{d}/f", flags="rw", create=True)["h"]
+    fd = c.fs("open", path=f"{d}/f", flags="w", append=True)["h"]
+    c.call("sbx.fs.write", {"h": h, "off": 0}, binary=b"abc")
+    c.call("sbx.fs.write", {"h": fd, "off": 0}, binary=b"def")
+    assert c.fs("getattr", h=h)["size"] == 6
+    assert c.fs("link", **{"from": f"{d}/f", "to": f"{d}/g"})["nlink"] == 2
+    st = c.fs("setattr", h=h, mode=0o640, mtime_ns=1234567890123456789,
+              size=1 << 20)
+    assert st["mtime_ns"] == 1234567890123456789 and st["mode"] == 0o640, st
+    assert os.stat(f"{d}/g").st_mtime_ns == 1234567890123456789
+    st = c.fs("setattr", path=f"{d}/g", atime_ns=-1500000000, mtime_now=True)
+    assert st["atime_ns"] == -1500000000 and st["mtime"] > 10 ** 12, st
+    fails(-9, c.fs, "setattr", h=999, mode=0o600)
+    c.fs("fallocate", h=h, off=1 << 20, len=4096)
+    assert c.fs("getattr", h=h)["size"] == (1 << 20) + 4096
+    fails(-9, c.fs, "fallocate", h=fd + 1, off=0, len=1)
+    assert c.fs("lseek", h=h, off=0, whence=3)["off"] == 0
+    fails(-6, c.fs, "lseek", h=h, off=1 << 30, whence=3)
+    to = c.fs("open", path=f"{d}/to", flags="w", create=True)["h"]
+    n = c.fs("copy_range", h=h, off=3, to_h=to, to_off=1, len=3)["len"]
+    assert n == 3 and open(f"{d}/to", "rb").read() == b"\0def"
+    assert c.fs("statfs", path=d)["blocks"] > 0
+    fails(-2, c.fs, "statfs", path=f"{d}/nothing")
+    c.fs("unlink", path=f"{d}/f")
+    c.fs("unlink", path=f"{d}/g")
+    assert c.fs("setattr", h=h, size=0)["nlink"] == 0
+    for each in (h, fd, to):
+        c.fs("close", h=each)
+
+
 def test_fs_handles_end(agent, c):
     x = Client(agent.path)
     d = scratch(agent, "handles")
-    for _ in range(256):
+    for _ in range(1024):
         x.fs("open", path=d, flags="d")
     fails(-24, x.fs, "open", path=d, flags="d")
     fails(-9, c.fs, "getattr", h=0)  # another's are not ours
