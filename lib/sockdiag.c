@@ -97,10 +97,9 @@ take(struct listing *to, const struct nlmsghdr *h)
 		to->done = true;
 		return 0;
 	}
-	/* no such family in this kernel: nothing listens there */
 	if (h->nlmsg_type == NLMSG_ERROR) {
 		to->done = true;
-		return failed->error == -ENOENT ? 0 : failed->error;
+		return failed->error;
 	}
 	if (to->n == SOCKDIAG_MAX)
 		return -EOVERFLOW;
@@ -173,8 +172,10 @@ sockdiag_listeners(int fd, struct listener *ret)
 	for (i = 0; i < sizeof(families); i++) {
 		to.seq = (uint32_t)i + 1;
 		to.done = false;
-		if ((err = ask(fd, families[i], to.seq)) < 0 ||
-		    (err = read_answers(fd, &to)) < 0)
+		if ((err = ask(fd, families[i], to.seq)) == 0)
+			err = read_answers(fd, &to);
+		/* a kernel without IPv6: nothing listens there */
+		if (err < 0 && !(err == -ENOENT && families[i] == AF_INET6))
 			return err;
 	}
 	qsort(ret, to.n, sizeof(*ret), compare);

@@ -24,7 +24,7 @@ struct listener {
 /*
  * Fills ret (SOCKDIAG_MAX of room), sorted by port, for one port IPv4 before
  * IPv6; each port and address once. How many, or -errno: then the socket is
- * of no use any more.
+ * of no use any more. -ENOENT: this kernel cannot tell (CONFIG_INET_DIAG).
  */
 int sockdiag_listeners(int fd, struct listener *ret);
 /* The first of that port among n sorted ones, or NULL. */

@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -14,6 +16,7 @@
 
 #include "lib/fd.h"
 #include "lib/mem.h"
+#include "lib/sockdiag.h"
 #include "runtimes/cgroup.h"
 #include "runtimes/impl.h"
 #include "runtimes/userns.h"
@@ -71,6 +74,21 @@ probe_namespaces(struct buf *report, struct err *e)
 	}
 	(void)buf_adds(
 	    report, "namespaces: user, mount, pid, net, ipc, uts, cgroup\n");
+	return 0;
+}
+
+/* What `expose` waits by. */
+static int
+probe_ports(struct buf *report, struct err *e)
+{
+	cleanup_fd int fd =
+	    socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	static struct listener all[SOCKDIAG_MAX];
+	int n = fd < 0 ? -errno : sockdiag_listeners(fd, all);
+
+	(void)e;
+	(void)buf_addf(report, "what listens in a sandbox (inet_diag): %s\n",
+	    n >= 0 || n == -EOVERFLOW ? "yes" : strerror(-n));
 	return 0;
 }
 
@@ -153,6 +171,7 @@ probe_native(const struct rt_env *env, struct buf *report, struct err *e)
 		probe_root,
 		probe_kernel,
 		probe_namespaces,
+		probe_ports,
 		probe_seccomp,
 		probe_overlay,
 		probe_usr,

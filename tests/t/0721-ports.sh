@@ -126,6 +126,24 @@ has "exposed" "$(cat "$M/slow/ports")" 'expose 7100 as '
 eq "reached" "$(client "$(sed -n 's/.*://p' "$M/slow/ports")" ask x)" \
     "x from 7100"
 
+# Who listens on thousands is not listed, and hinders nobody.
+cat >"$M/slow/fs/root/many.py" <<'END'
+import socket
+import time
+some = [socket.create_server(('127.0.0.1', 10000 + i)) for i in range(4500)]
+print('up', flush=True)
+time.sleep(60)
+END
+echo 'ulimit -n $(ulimit -Hn); exec python3 many.py' >"$M/slow/exec"
+wait_for 20 grep -q up "$M/slow/log"
+has "its ports" "$(cat "$M/slow/ports")" 'expose 7100 as '
+[ "$(wc -l <"$M/slow/ports")" = 1 ] || fail "some of too many are listed"
+eq "the other's" "$(grep -c listen "$M/web/ports")" 2
+echo 'kill KILL' >"$M/slow/ctl" || fail kill
+cat "$M/slow/wait" >/dev/null
+eq "listed again" "$(client "$(sed -n 's/.*://p' "$M/slow/ports")" ask x)" \
+    "x from 7100"
+
 # A stop ends the wait, and the tunnels; a start begins anew.
 (echo 'expose 7101' >"$M/slow/ports") 2>"$W/said" &
 waiter=$!
