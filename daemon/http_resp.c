@@ -166,11 +166,13 @@ is_upgrade(const struct http_resp *s)
 static int
 begin_body(struct http_resp *s)
 {
-	bool none = s->no_body || s->status == 204 || s->status == 304;
+	bool none = s->status == 204 || s->status == 304;
 
 	s->in_body = true;
+	if (none)
+		s->length = 0;
 	s->ops->head(s->arg);
-	if (none || s->length == 0)
+	if (s->no_body || s->length == 0)
 		s->done = true;
 	else if (s->length != HTTP_RESP_TO_END)
 		screen_body(&s->screen, s->length);

@@ -27,7 +27,7 @@ struct http_resp_ops {
 
 struct http_resp {
 	int status;
-	int64_t length;	 /* -1 chunked */
+	int64_t length;	 /* -1 chunked; of a HEAD's what a GET would have */
 	bool done;	 /* there is no more of it */
 	bool upgraded;	 /* 101, and it was asked for */
 	const char *why; /* after a failure */

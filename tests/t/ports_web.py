@@ -52,6 +52,8 @@ FINE = {
                    b'Upgrade: h2c\r\nProxy-Authenticate: Basic\r\n'
                    b'Content-Length: 0\r\n\r\n',
     'empty': b'HTTP/1.1 204 No Content\r\nX: y\r\n\r\n',
+    'same': b'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n'
+            b'Content-Length: 10\r\n\r\n',
     'teapot': b'HTTP/1.1 418 Teapot\r\nContent-Length: 2\r\n\r\nta',
 }
 
