@@ -48,7 +48,9 @@ created(struct call *c, const struct reply *r)
 void
 control_create(fuse_req_t req, struct node *parent, const char *name)
 {
-	if (node_stale(parent) != 0)
+	/* A husk's ctl was removed with the sandbox. */
+	if (node_stale(parent) != 0 ||
+	    (parent->box != NULL && parent->box->life == BOX_HUSK))
 		reply_err(req, ENOENT);
 	else
 		reply_why(req, parent, EPERM, "%s: nothing can be made here%s",
@@ -192,8 +194,15 @@ void
 control_rename(fuse_req_t req, struct node *parent, const char *name,
     const char *newname, unsigned flags)
 {
-	struct box *b = is_top(parent) ? box_named(req_fs(req), name) : NULL;
+	struct sbxfs *s = req_fs(req);
+	struct box *b = is_top(parent) ? box_named(s, name) : NULL;
 
+	/* Gone since the kernel has looked for it. */
+	if (is_top(parent) && b == NULL && file_find(AT_TOP, name) == NULL &&
+	    boxes_by_id(&s->boxes, name) == NULL) {
+		reply_err(req, ENOENT);
+		return;
+	}
 	if (b == NULL) {
 		reply_why(req, parent, EPERM,
 		    "%s: only sandboxes can be renamed", name);
