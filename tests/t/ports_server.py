@@ -20,7 +20,8 @@ def serve(c, port):
             n += len(data)
             crc = zlib.crc32(data, crc)
         f.write(f'{n} {crc}\n'.encode())
-        f.write(b'z' * n)
+        for left in range(n, 0, -65536):
+            f.write(b'z' * min(left, 65536))
     elif word == 'first':
         c.shutdown(socket.SHUT_WR)
         with open(f'first.{port}', 'wb') as out:
