@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -295,16 +296,33 @@ fs_same_file(struct node *n, const struct stat *st)
 static int
 open_flags(int flags)
 {
+	if ((flags & O_PATH) != 0)
+		return O_PATH | O_NOFOLLOW;
 	/* NONBLOCK: a FIFO put there meanwhile must not hold us. Alignment
 	 * of O_DIRECT is the caller's and would not be ours. */
 	flags &= ~(O_CREAT | O_EXCL | O_DIRECT | O_ASYNC | O_NOATIME);
 	return flags | O_NONBLOCK | O_NOFOLLOW;
 }
 
-int
-fs_open_file(struct node *n, int flags)
+/* What is open and has no name can be opened again by /proc/PID/fd. */
+static int
+open_orphan(const struct node *n, int flags)
 {
-	cleanup_fd int fd = fs_open_node(n, NULL, open_flags(flags));
+	const struct fs_file *f = LIST_FIRST(&n->files);
+	char path[40];
+	int fd;
+
+	if (f == NULL || f->fd < 0)
+		return -ESTALE;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
+	fd = open(path, (flags & ~O_NOFOLLOW) | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int
+open_named(struct node *n, int flags)
+{
+	cleanup_fd int fd = fs_open_node(n, NULL, flags);
 	struct stat st;
 	int r;
 
@@ -316,9 +334,26 @@ fs_open_file(struct node *n, int flags)
 }
 
 int
+fs_open_file(struct sbxfs *s, struct node *n, int flags)
+{
+	int fd;
+
+	flags = open_flags(flags);
+	if (!n->hashed)
+		return open_orphan(n, flags);
+	fd = open_named(n, flags);
+	if ((fd != -ENOENT && fd != -ESTALE) || LIST_EMPTY(&n->files))
+		return fd;
+	/* The name is gone, or another's. The kernel tries once more: looking
+	 * it up, or for what is open, where it came by that. */
+	fs_orphan(s, n);
+	return -ESTALE;
+}
+
+int
 fs_open(struct sbxfs *s, struct node *n, int flags, struct fs_file **ret)
 {
-	cleanup_fd int fd = fs_open_file(n, flags);
+	cleanup_fd int fd = fs_open_file(s, n, flags);
 
 	if (fd < 0)
 		return fd;

@@ -39,7 +39,7 @@ double fs_attr_timeout(
     const struct sbxfs *s, const struct node *n, const struct stat *st);
 
 /* A descriptor of n, if that is a regular file. */
-int fs_open_file(struct node *n, int flags);
+int fs_open_file(struct sbxfs *s, struct node *n, int flags);
 int fs_open(struct sbxfs *s, struct node *n, int flags, struct fs_file **ret);
 int fs_opendir(struct sbxfs *s, struct node *n, struct fs_file **ret);
 void fs_close(struct sbxfs *s, struct fs_file *f);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -295,12 +296,31 @@ struct cut {
 	int to_set;
 };
 
+/* Would cutting what is open as fd to this size take long? */
+static bool
+cuts_long(int fd, off_t size)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && size < st.st_size && takes_long(&st);
+}
+
+/* truncate(2) sets the times by other rules than ftruncate(2). */
+static int
+cut(const struct cut *c)
+{
+	char path[40];
+
+	if (c->f != NULL)
+		return ftruncate(c->fd, c->size);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", c->fd);
+	return truncate(path, c->size);
+}
+
 static ssize_t
 run_cut(struct work *w)
 {
-	const struct cut *c = (const struct cut *)w;
-
-	return result(ftruncate(c->fd, c->size));
+	return result(cut((const struct cut *)w));
 }
 
 /* All but the size, and the answer. */
@@ -333,27 +353,6 @@ end_setattr(struct work *w)
 	node_unref(&s->nodes, c->n);
 }
 
-/* Would cutting what is open as fd to this size take long? */
-static bool
-cuts_long(int fd, off_t size)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && size < st.st_size && takes_long(&st);
-}
-
-/* As truncate(2), which leaves the times of a file that has this size, and
- * ftruncate(2), which does not. */
-static int
-cut_now(const struct cut *c)
-{
-	struct stat st;
-
-	if (c->f == NULL && fstat(c->fd, &st) == 0 && st.st_size == c->size)
-		return 0;
-	return ftruncate(c->fd, c->size) < 0 ? -errno : 0;
-}
-
 /* The size first: that takes setuid bits away, which a mode may put back. */
 static void
 set_size(fuse_req_t req, struct node *n, struct cut *c)
@@ -361,7 +360,7 @@ set_size(fuse_req_t req, struct node *n, struct cut *c)
 	struct cut *later;
 	int r;
 
-	c->fd = c->f != NULL ? c->f->fd : fs_open_file(n, O_WRONLY);
+	c->fd = c->f != NULL ? c->f->fd : fs_open_file(req_fs(req), n, O_PATH);
 	if (c->fd < 0) {
 		reply_err(req, -c->fd);
 		return;
@@ -377,7 +376,7 @@ set_size(fuse_req_t req, struct node *n, struct cut *c)
 		work_add(&later->w);
 		return;
 	}
-	r = cut_now(c);
+	r = cut(c) < 0 ? -errno : 0;
 	if (c->f == NULL)
 		close_fd(&c->fd);
 	if (r < 0)

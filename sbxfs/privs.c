@@ -73,6 +73,7 @@ static const struct jail_call calls[] = {
 	JAIL_CALL(fsetxattr),
 	JAIL_CALL(flistxattr),
 	JAIL_CALL(fremovexattr),
+	JAIL_CALL(truncate),
 	JAIL_CALL(ftruncate),
 	JAIL_CALL(fallocate),
 	JAIL_CALL(fsync),
