@@ -58,7 +58,7 @@ rsync -a $F $T; cat $T #
 tar -cf - $F | tar -xOf - #
 dd if=$F of=$T bs=4k status=none; cat $T #
 /usr/bin/python3 -c "import shutil, sys; shutil.copyfile(\"$F\", \"$T\")"; cat $T #
-od -An -v -tx1 $F | xxd -r -p #
+od -An -v -tx1 $F | perl -ane "print pack q(H*), join q(), @F" #
 gzip -c $F | gzip -dc #'
 T=$W/copy
 compare() {
