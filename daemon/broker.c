@@ -316,8 +316,8 @@ leave_broker(void *arg)
 static int
 start_front(struct broker *b, const int *front_ends, int ready_w)
 {
-	char count[16];
-	const char *argv[8] = { "sbxd: front", "-F", count };
+	char count[16], unheld[16];
+	const char *argv[10] = { "sbxd: front", "-F", count, "-U", unheld };
 	int fds[FRONT_WORKER_FD + WORKERS_MAX] = { -1 };
 	struct proc_spec s = {
 		.path = "/proc/self/exe",
@@ -327,10 +327,11 @@ start_front(struct broker *b, const int *front_ends, int ready_w)
 		.prepare = leave_broker,
 		.arg = b,
 	};
-	size_t i, n = 3;
+	size_t i, n = 5;
 	int err;
 
 	(void)snprintf(count, sizeof(count), "%zu", b->nworkers);
+	(void)snprintf(unheld, sizeof(unheld), "%u", b->o.rt->unheld());
 	if (b->o.debug)
 		argv[n++] = "-d";
 	if (b->o.config_path != NULL) {

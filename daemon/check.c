@@ -207,6 +207,30 @@ say_size(FILE *to, const char *what, int64_t bytes)
 		fprintf(to, ", %s %lld MiB", what, (long long)(bytes >> 20));
 }
 
+/* What is configured, and would be refused. */
+static void
+say_unheld(struct report *r, const struct profile *p)
+{
+	const struct {
+		const char *name;
+		unsigned bit;
+		int64_t value;
+	} limits[] = {
+		{ "memory", RT_LIMIT_MEMORY, p->limits.memory_bytes },
+		{ "cpu", RT_LIMIT_CPU, p->limits.cpu_milli },
+		{ "pids", RT_LIMIT_PIDS, p->limits.pids },
+	};
+	unsigned unheld = runtime_native.unheld();
+	size_t i;
+
+	for (i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+		if ((unheld & limits[i].bit) != 0 && limits[i].value != 0)
+			report_cost(r,
+			    "profile %s: %s cannot be limited here: its "
+			    "sandboxes are refused",
+			    p->name, limits[i].name);
+}
+
 static void
 say_profiles(struct report *r)
 {
@@ -225,6 +249,7 @@ say_profiles(struct report *r)
 		fprintf(r->to, ", pids %lld; %lld to %lld kept ready\n",
 		    (long long)p->limits.pids, (long long)p->pool_min,
 		    (long long)p->pool_max);
+		say_unheld(r, p);
 	}
 }
 
@@ -284,10 +309,22 @@ say_pool(struct report *r)
 }
 
 static void
+said_before(const char *warning)
+{
+	(void)warning;
+}
+
+static void
 say_config(struct report *r)
 {
 	const struct image *im;
+	struct config *now = NULL;
+	struct err e;
 
+	/* again, as the front reads it: without what cannot be held */
+	config_unheld(runtime_native.unheld());
+	if (config_load(r->cfg->path, said_before, &now, &e) == 0)
+		r->cfg = now;
 	fprintf(r->to, "\nconfiguration: %s\n",
 	    r->cfg->path != NULL ? r->cfg->path : "built-in");
 	say_listeners(r);
@@ -297,6 +334,7 @@ say_config(struct report *r)
 		    im->rt.path != NULL ? im->rt.path : "");
 	say_profiles(r);
 	say_pool(r);
+	config_free(now);
 }
 
 int

@@ -20,6 +20,8 @@
 #define ID_RANGE 65536
 #define POOL_MAX 10 /* of a profile that says nothing */
 
+static unsigned unheld; /* RT_LIMIT bits */
+
 /* Lines of a profile or an image, for checks that come at the end. */
 struct where {
 	const void *object;
@@ -83,6 +85,27 @@ set_defaults(struct loader *l, const struct rows *rows, void *object)
 	}
 }
 
+void
+config_unheld(unsigned bits)
+{
+	unheld = bits;
+}
+
+/* What nobody asked for is not promised either. */
+static void
+drop_unheld(struct profile *p)
+{
+	if ((unheld & RT_LIMIT_MEMORY) != 0) {
+		p->limits.memory_bytes = 0;
+		free(p->memory_text);
+		p->memory_text = xstrdup("0");
+	}
+	if ((unheld & RT_LIMIT_CPU) != 0)
+		p->limits.cpu_milli = 0;
+	if ((unheld & RT_LIMIT_PIDS) != 0)
+		p->limits.pids = 0;
+}
+
 static void
 remember(struct loader *l, const void *object, int line)
 {
@@ -113,6 +136,7 @@ profile_get(struct loader *l, const char *name, int line)
 	p = xcalloc(1, sizeof(*p));
 	str_copy(p->name, name, sizeof(p->name));
 	set_defaults(l, &config_profile_keys, p);
+	drop_unheld(p);
 	p->pool_min = p->pool_max = -1;
 	TAILQ_INSERT_TAIL(&l->c->profiles, p, link);
 	remember(l, p, line);
@@ -437,7 +461,8 @@ add_builtin(struct loader *l)
 	if (config_profile(l->c, "default") != NULL)
 		return;
 	p = profile_get(l, "default", 0);
-	p->limits.cpu_milli = 1000;
+	if ((unheld & RT_LIMIT_CPU) == 0)
+		p->limits.cpu_milli = 1000;
 	TAILQ_REMOVE(&l->c->profiles, p, link);
 	TAILQ_INSERT_HEAD(&l->c->profiles, p, link);
 }

@@ -85,6 +85,9 @@ struct config {
 int config_load(const char *path, void (*warn)(const char *text),
     struct config **ret, struct err *e);
 void config_free(struct config *c);
+/* RT_LIMIT bits that this host cannot hold: no profile has them by default,
+ * in all that is loaded from now on. Once, at start. */
+void config_unheld(unsigned bits);
 /* After reading it again: what holds until the next start (server.*, but for
  * node_id and workers) is taken from old; what has changed is a warning. */
 void config_keep(struct config *now, const struct config *old,

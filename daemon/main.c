@@ -80,7 +80,7 @@ parse(int argc, char **argv)
 	int64_t n;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:dfhVF:", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:dfhVF:U:", longs, NULL)) != -1) {
 		if (c == 'c') {
 			free(opt.config);
 			opt.config = absolute(optarg);
@@ -94,6 +94,10 @@ parse(int argc, char **argv)
 			if (int_parse(optarg, 1, FRONT_WORKERS_MAX, &n) < 0)
 				usage(2);
 			opt.front = (size_t)n;
+		} else if (c == 'U') { /* internal, as -F */
+			if (int_parse(optarg, 0, UINT32_MAX, &n) < 0)
+				usage(2);
+			config_unheld((unsigned)n);
 		} else if (c == 'V') {
 			puts("sbxd " VERSION);
 			exit(0);

@@ -361,10 +361,31 @@ native_undo(const struct rt_env *env, struct err *e)
 	return cgroup_done(&native.cgroups, e) < 0 ? -1 : place_undo(env, e);
 }
 
+static unsigned
+native_unheld(void)
+{
+	static const struct {
+		enum cgroup_part part;
+		unsigned bit;
+	} bits[] = {
+		{ CGROUP_MEMORY, RT_LIMIT_MEMORY },
+		{ CGROUP_CPU, RT_LIMIT_CPU },
+		{ CGROUP_PIDS, RT_LIMIT_PIDS },
+	};
+	unsigned ret = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
+		if (native.cgroups.part[bits[i].part] < 0)
+			ret |= bits[i].bit;
+	return ret;
+}
+
 const struct runtime runtime_native = {
 	.name = "native",
 	.probe = probe_native,
 	.init = native_init,
+	.unheld = native_unheld,
 	.create = native_create,
 	.claim = native_claim,
 	.start = native_start,

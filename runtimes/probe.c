@@ -176,7 +176,6 @@ probe_native(const struct rt_env *env, struct buf *report, struct err *e)
 		probe_overlay,
 		probe_usr,
 	};
-	struct cgroups c;
 	size_t i;
 
 	for (i = 0; i < sizeof(probes) / sizeof(probes[0]); i++)
@@ -184,8 +183,8 @@ probe_native(const struct rt_env *env, struct buf *report, struct err *e)
 			return -1;
 	if (probe_data(env, report, e) < 0)
 		return -1;
-	cgroup_find(&c, env->cgroup, CGROUP_MOUNTINFO);
-	cgroup_report(&c, report);
+	cgroup_find(&native.cgroups, env->cgroup, CGROUP_MOUNTINFO);
+	cgroup_report(&native.cgroups, report);
 	(void)buf_adds(report,
 	    "storage limits: sized tmpfs: counts as memory, lost at a "
 	    "reboot\n");

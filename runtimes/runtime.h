@@ -31,6 +31,11 @@ struct rt_limits {
 	int64_t storage_bytes; /* of the writable layer; fixed at create */
 };
 
+/* Bits of those that a host may be unable to hold. */
+#define RT_LIMIT_MEMORY 1u
+#define RT_LIMIT_CPU 2u
+#define RT_LIMIT_PIDS 4u
+
 /* What a root filesystem starts from; strings are owned by the config. */
 struct rt_image {
 	const char *name;
@@ -111,6 +116,9 @@ struct runtime {
 	 * mount namespace, which it enters, the filter, the built-in image.
 	 */
 	int (*init)(const struct rt_env *env, struct err *e);
+	/* RT_LIMIT bits of what this host cannot hold, after probe or init: a
+	 * create that asks for such a limit is refused. */
+	unsigned (*unheld)(void);
 	/* Makes the disk and starts process 1; its socket listens on return.
 	 * What fails leaves nothing behind. */
 	int (*create)(

@@ -25,7 +25,7 @@ M=$W/sbx
 RUN=$W/run
 DATA=$W/data
 SOCK=$RUN/sbxd.sock
-CG=sbxtest-${W##*/sbx.}
+CG=${SBX_CGROUP:+$SBX_CGROUP/}sbxtest-${W##*/sbx.}
 SLOW=${SBX_SAN:+6}
 # The leak checker stops its process by ptrace, which no process of ours
 # allows: the unit tests look for leaks, the daemons' exit does not.

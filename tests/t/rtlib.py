@@ -53,7 +53,8 @@ class Home:
         self.data = os.path.join(self.top, 'data')
         os.makedirs(self.run, exist_ok=True)
         os.makedirs(self.data, exist_ok=True)
-        self.cgroup = 'sbxtest-%08x' % random.getrandbits(32)
+        self.cgroup = os.path.join(os.environ.get('SBX_CGROUP', ''),
+                                   'sbxtest-%08x' % random.getrandbits(32))
         first = 2415919104 + random.randrange(400) * 4194304
         self.argv = [os.path.join(B, 'tests/tools/rt'), self.run, self.data,
                      self.cgroup, agent or os.path.join(B, 'sbx-agent'),
@@ -86,7 +87,7 @@ class Home:
     def cgroups(self):
         found = []
         for at, names, _ in os.walk('/sys/fs/cgroup'):
-            if os.path.basename(at) == self.cgroup:
+            if at.endswith('/' + self.cgroup):
                 found += [os.path.join(at, n) for n in names]
         return found
 

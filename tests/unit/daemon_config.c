@@ -733,10 +733,30 @@ START_TEST(a_half_read_configuration_is_freed)
 }
 END_TEST
 
+START_TEST(a_limit_that_cannot_be_held_is_no_default)
+{
+	const struct profile *p;
+
+	config_unheld(RT_LIMIT_CPU | RT_LIMIT_PIDS);
+	loads("[pool.base.default]\npids = 9\n");
+	ck_assert_int_eq(config_profile(c, "default")->limits.pids, 9);
+	loads("");
+	p = config_profile(c, "default");
+	ck_assert_int_eq(p->limits.cpu_milli + p->limits.pids, 0);
+	config_unheld(RT_LIMIT_MEMORY);
+	loads("");
+	p = config_profile(c, "default");
+	ck_assert_int_eq(p->limits.cpu_milli, 1000);
+	config_unheld(0);
+}
+END_TEST
+
 int
 main(void)
 {
-	const TTest *const tests[] = { without_a_word_the_defaults_hold,
+	const TTest *const tests[] = {
+		a_limit_that_cannot_be_held_is_no_default,
+		without_a_word_the_defaults_hold,
 		without_a_word_the_default_limits_hold,
 		there_is_a_profile_and_an_image_in_any_case,
 		the_example_changes_nothing,
@@ -771,7 +791,8 @@ main(void)
 		variables_win_over_the_file,
 		a_bad_variable_is_an_error_with_its_name,
 		what_holds_until_the_next_start_is_kept_and_said,
-		a_half_read_configuration_is_freed };
+		a_half_read_configuration_is_freed
+	};
 	Suite *s = suite_create("daemon");
 
 	UNIT_ADD_IN(s, "config", tests, setup, teardown);
