@@ -38,6 +38,9 @@ bool api_admin(struct http_req *r);
 /* Answers by err's code; before is NULL or "before: ". */
 void api_fail(struct http_req *r, const struct err *e, const char *before);
 
+/* What a DELETE was of is gone: 204. */
+void api_gone(struct http_req *r);
+
 /*** Bodies ***/
 
 enum api_kind {

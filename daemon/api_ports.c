@@ -136,7 +136,7 @@ api_unexpose(struct http_req *r)
 	else if (ports_close(sb, port, &e) < 0)
 		api_fail(r, &e, "close");
 	else
-		http_reply(r, 204, NULL, NULL, 0);
+		api_gone(r);
 }
 
 void

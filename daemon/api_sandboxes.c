@@ -237,8 +237,6 @@ api_get(struct http_req *r)
 		http_json(r, 200, api_sandbox_info(sb));
 }
 
-/* Clients on node:http cannot bear a 204 over a Unix socket; they are those
- * that send no User-Agent. */
 void
 api_delete(struct http_req *r)
 {
@@ -249,8 +247,6 @@ api_delete(struct http_req *r)
 		return;
 	if (sandbox_destroy(sb, &e) != 0)
 		api_fail(r, &e, "sandbox destroy failed");
-	else if (http_is_unix(r) && http_header(r, "user-agent") == NULL)
-		http_json(r, 200, json_object());
 	else
-		http_reply(r, 204, NULL, NULL, 0);
+		api_gone(r);
 }

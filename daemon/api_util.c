@@ -183,6 +183,17 @@ api_fail(struct http_req *r, const struct err *e, const char *before)
 		http_error(r, status, "%s", e->text);
 }
 
+/* Clients on node:http cannot bear a 204 over a Unix socket; they are those
+ * that send no User-Agent. */
+void
+api_gone(struct http_req *r)
+{
+	if (http_is_unix(r) && http_header(r, "user-agent") == NULL)
+		http_json(r, 200, json_object());
+	else
+		http_reply(r, 204, NULL, NULL, 0);
+}
+
 /*** Bodies ***/
 
 typedef const char *reader(const json_t *v, void *to);

@@ -64,7 +64,7 @@ def expose():
              '"tunnel limit reached (2)"')
     time.sleep(0.2)  # whoever asked has gone, and so has the wait
     want('again', ask('POST', WEB + '8010/expose', {'timeout': 1}), 502)
-    want('close', ask('DELETE', port), 204)
+    want('close', ask('DELETE', port, headers={'User-Agent': 'x'}), 204)
     want('closed', ask('DELETE', port), 404, '"port not exposed"')
     events = ask('GET', '/events/history').json['events']
     check('event', [e['data'] for e in events if e['type'] == 'sandbox.port']
@@ -196,6 +196,28 @@ def refused():
           == '/y')
 
 
+def of_a_user():
+    """What is a user's is reached and closed by the user, and root."""
+    want('create', ask('POST', '/sandboxes', {'name': 'mine'}, uid=USER), 201)
+    with open(ports_web.__file__, 'rb') as f:
+        want('put', ask('PUT', '/sandboxes/mine/files/root/web.py', f.read(),
+                        uid=USER), 201)
+    want('exec', ask('POST', '/sandboxes/mine/exec', {
+        'command': 'python3 web.py 8000 >log 2>&1 &'}, uid=USER), 200)
+    port = '/sandboxes/mine/ports/8000'
+    want('expose', ask('POST', port + '/expose', uid=USER), 200)
+    check('reached', seen('GET', port + '/u', uid=USER).get('path') == '/u')
+    check('by root', seen('GET', port + '/r').get('path') == '/r')
+    for method, path in (('GET', port + '/'), ('POST', port + '/expose'),
+                         ('DELETE', port + '/expose'),
+                         ('GET', '/sandboxes/mine/ports')):
+        want(f'{method} by another', ask(method, path, uid=OTHER), 404,
+             '"sandbox not found"')
+    # as clients of node:http need it
+    want('close', ask('DELETE', port + '/expose', uid=USER), 200, '{}')
+    want('destroy', ask('DELETE', '/sandboxes/mine', uid=USER), 200, '{}')
+
+
 def handshake(c, path='8000/ws', extra=''):
     c.s.sendall(f'GET {WEB}{path} HTTP/1.1\r\nHost: x\r\n'
                 'Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n'
@@ -271,7 +293,8 @@ def cut():
     want('down', ask('GET', WEB + '8000/'), 409, 'not running')
 
 
-for part in (expose, passed_on, bodies, hostile, refused, websockets, cut):
+for part in (expose, passed_on, bodies, hostile, refused, of_a_user,
+             websockets, cut):
     began = time.monotonic()
     part()
     print(f'{part.__name__}: {time.monotonic() - began:.1f} s', flush=True)
