@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -313,6 +314,17 @@ leave_broker(void *arg)
 	return chdir("/") < 0 ? -errno : 0;
 }
 
+/* What a configuration was read from, to be read once more. */
+static int
+text_fd(const struct config *c)
+{
+	int fd = memfd_create("sbxd.toml", MFD_CLOEXEC);
+
+	if (fd >= 0 && fd_write_full(fd, buf_str(&c->text), c->text.len) < 0)
+		close_fd(&fd);
+	return fd;
+}
+
 static int
 start_front(struct broker *b, const int *front_ends, int ready_w)
 {
@@ -327,9 +339,12 @@ start_front(struct broker *b, const int *front_ends, int ready_w)
 		.prepare = leave_broker,
 		.arg = b,
 	};
+	cleanup_fd int first = text_fd(b->first), now = text_fd(b->cfg);
 	size_t i, n = 5;
 	int err;
 
+	if (first < 0 || now < 0)
+		return -1;
 	(void)snprintf(count, sizeof(count), "%zu", b->nworkers);
 	(void)snprintf(unheld, sizeof(unheld), "%u", b->o.rt->unheld());
 	if (b->o.debug)
@@ -340,6 +355,8 @@ start_front(struct broker *b, const int *front_ends, int ready_w)
 	}
 	fds[1] = fds[2] = b->log_w >= 0 ? b->log_w : STDERR_FILENO;
 	fds[FRONT_READY_FD] = ready_w;
+	fds[FRONT_FIRST_FD] = first;
+	fds[FRONT_CONFIG_FD] = now;
 	for (i = 0; i < b->nworkers; i++)
 		fds[FRONT_WORKER_FD + i] = front_ends[i];
 	if ((err = proc_spawn(&s, &b->front)) < 0) {

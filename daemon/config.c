@@ -497,12 +497,12 @@ read_file(struct loader *l, const char *path, struct buf *text, struct err *e)
 static int
 load(struct loader *l, const char *path, struct err *e)
 {
-	cleanup_buf struct buf text = BUF_INIT;
-	int r = read_file(l, path, &text, e);
+	struct buf *text = &l->c->text;
+	int r = read_file(l, path, text, e);
 
 	if (r < 0)
 		return -1;
-	if (r == 0 && toml_read(buf_str(&text), text.len, on_item, l, e) < 0)
+	if (r == 0 && toml_read(buf_str(text), text->len, on_item, l, e) < 0)
 		return err_wrap(e, "%s", l->file);
 	if (from_environment(l, e) < 0)
 		return -1;
@@ -558,6 +558,7 @@ config_free(struct config *c)
 		free(im);
 	}
 	free(c->path);
+	buf_done(&c->text);
 	free(c->socket);
 	free(c->tcp);
 	free(c->data_dir);

@@ -43,16 +43,17 @@ TAILQ_HEAD(profiles, profile);
 TAILQ_HEAD(images, image);
 
 struct config {
-	char *path;	/* of the file read, or NULL: built-in only */
-	char *socket;	/* server.socket: RUN_DIR/sbxd.sock */
-	char *tcp;	/* server.tcp: "host:port", "" off */
-	char *data_dir; /* server.data_dir: /var/lib/sbxd */
-	char *run_dir;	/* server.run_dir: /run/sbxd */
-	char *user;	/* server.user: _sbx; a name or a number */
-	char *group;	/* server.group: sbx; of the sockets */
-	char *cgroup;	/* server.cgroup: sbxd */
-	char *agent;	/* server.agent: PREFIX/lib/sbxd/sbx-agent */
-	char *node_id;	/* server.node_id: "" */
+	char *path;	 /* of the file read, or NULL: built-in only */
+	struct buf text; /* what was read; config_load takes it again */
+	char *socket;	 /* server.socket: RUN_DIR/sbxd.sock */
+	char *tcp;	 /* server.tcp: "host:port", "" off */
+	char *data_dir;	 /* server.data_dir: /var/lib/sbxd */
+	char *run_dir;	 /* server.run_dir: /run/sbxd */
+	char *user;	 /* server.user: _sbx; a name or a number */
+	char *group;	 /* server.group: sbx; of the sockets */
+	char *cgroup;	 /* server.cgroup: sbxd */
+	char *agent;	 /* server.agent: PREFIX/lib/sbxd/sbx-agent */
+	char *node_id;	 /* server.node_id: "" */
 	bool compat_socket;
 	int64_t id_first;	  /* server.id_first: 268435456 */
 	int64_t id_count;	  /* server.id_count: 2147483648 */

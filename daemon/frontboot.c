@@ -213,6 +213,30 @@ warn_config(const char *text)
 	log_debug("%s", text); /* the broker has said it */
 }
 
+/* As the broker has it: the first text for what holds until the next start. */
+static int
+load_config(const char *path, struct config **ret, struct err *e)
+{
+	struct config *first, *now;
+	cleanup_free char *a = xasprintf("/proc/self/fd/%d", FRONT_FIRST_FD);
+	cleanup_free char *b = xasprintf("/proc/self/fd/%d", FRONT_CONFIG_FD);
+
+	if (config_load(a, warn_config, &first, e) < 0)
+		return -1;
+	if (config_load(b, warn_config, &now, e) < 0) {
+		config_free(first);
+		return -1;
+	}
+	config_keep(now, first, NULL);
+	config_free(first);
+	free(now->path);
+	now->path = path != NULL ? xstrdup(path) : NULL;
+	(void)close(FRONT_FIRST_FD);
+	(void)close(FRONT_CONFIG_FD);
+	*ret = now;
+	return 0;
+}
+
 int
 frontboot_run(const char *path, size_t nworkers)
 {
@@ -233,7 +257,7 @@ frontboot_run(const char *path, size_t nworkers)
 	boot.workers = workers;
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)umask(077);
-	if (config_load(path, warn_config, &boot.cfg, &e) < 0 ||
+	if (load_config(path, &boot.cfg, &e) < 0 ||
 	    front_ids_find(boot.cfg, &ids, &e) < 0)
 		fatalx("%s", e.text);
 	raise_nofile();

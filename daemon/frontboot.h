@@ -11,9 +11,13 @@
 #include "daemon/config.h"
 #include "lib/err.h"
 
-/* Descriptors of a front at its start: 0, 1, 2, this pipe, the workers. */
+/* Descriptors of a front at its start: 0, 1, 2, this pipe, the texts of the
+ * configuration that the broker began with and of the one that holds now (what
+ * lies on the disk may be another since, or wrong), the workers. */
 #define FRONT_READY_FD 3
-#define FRONT_WORKER_FD 4
+#define FRONT_FIRST_FD 4
+#define FRONT_CONFIG_FD 5
+#define FRONT_WORKER_FD 6
 
 /* Whom the front runs as: server.user and server.group, looked up. */
 struct front_ids {
@@ -26,7 +30,8 @@ struct front_ids {
 int front_ids_find(
     const struct config *cfg, struct front_ids *ret, struct err *e);
 
-/* The whole life of the process; the exit status. path as config_load. */
+/* The whole life of the process; the exit status. path is where the text
+ * came from, as config_load: for reloads. */
 int frontboot_run(const char *path, size_t nworkers);
 
 #endif
