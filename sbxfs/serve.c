@@ -560,10 +560,11 @@ serve(const struct serve_config *cfg)
 	    .ev = &events,
 	    .arg = &s,
 	});
-	if ((s.se = new_session(&s, cfg->debug)) != NULL) {
+	if ((s.se = new_session(&s, cfg->debug)) != NULL)
 		r = run(&s, cfg);
-		fuse_session_destroy(s.se);
-	}
+	/* What waits is answered while there is a session to answer by. */
 	free_all(&s);
+	if (s.se != NULL)
+		fuse_session_destroy(s.se);
 	return r;
 }

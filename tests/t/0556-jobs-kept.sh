@@ -9,15 +9,27 @@ start_sbxfs
 cd "$M" || exit 1
 mkdir a || fail "mkdir"
 
+# begin SCRIPT: which waits until go.
+begin() {
+	rm -f a/fs/root/go
+	printf '%s\n' 'until [ -e go ]; do sleep .02; done' "$1" >a/exec
+}
+go() {
+	touch "a/fs/root/${1:-go}"
+}
+
 # 20 MB at once, and 20 MB with pauses; two readers, one of them slow.
 LINES=2500000
 mark='\[output over 1048576 bytes is not kept\]'
 for pause in '' '; sleep .3; seq 1 10'; do
-	echo "seq 1 $LINES$pause" >a/exec
-	md5sum <a/exec >"$W/fast" &
+	begin "seq 1 $LINES$pause"
+	exec 5<a/exec 6<a/exec
+	md5sum <&5 >"$W/fast" &
 	fast=$!
-	(sleep .5; md5sum) <a/exec >"$W/slow" &
+	(sleep .5; md5sum) <&6 >"$W/slow" &
 	slow=$!
+	exec 5<&- 6<&-
+	go
 	wait $fast $slow
 	for r in fast slow; do
 		eq "a $r reader$pause" "$(cat "$W/$r")" \
@@ -36,21 +48,29 @@ echo "seq 1 2500000; echo end" >&3; cat <&3' | md5sum)" \
     "$( (seq 1 $LINES; echo end) | md5sum)"
 
 # Who comes late has the mark, and the end.
-echo "seq 1 $LINES; sleep .5; echo end" >a/exec
-cat a/exec >"$W/first" &
+begin "seq 1 $LINES; until [ -e go2 ]; do sleep .02; done; echo end"
+exec 5<a/exec
+cat <&5 >"$W/first" &
 first=$!
+exec 5<&-
+go
 cut_now() {
 	[ "$(stat -c %s a/jobs/last/output)" -gt 1040000 ]
 }
 wait_for 5 cut_now
-eq "late while it runs" "$(grep -c "$mark" <a/exec)" 1
+exec 5<a/exec
+go go2
+eq "late while it runs" "$(grep -c "$mark" <&5)" 1
+exec 5<&-
 wait $first
 eq "the first one" "$(tail -n1 "$W/first")" end
 
 # A reader that reads nothing holds it up, one that is killed does not.
-echo "seq 1 $LINES; touch done" >a/exec
+begin "seq 1 $LINES; touch done"
 exec 5<a/exec
-sleep .5
+go
+wait_for 5 cut_now
+sleep .3
 [ ! -e a/fs/root/done ] || fail "nobody waited for a reader"
 exec 5<&-
 cat a/wait >/dev/null
@@ -63,8 +83,9 @@ cat a/wait >/dev/null
 
 # The front dies while the pipe is in use: what it had in hand is lost, the job
 # goes on, and so does who reads.
-echo "seq 1 $LINES; sleep 1; echo end" >a/exec
+begin "seq 1 $LINES; sleep 1; echo end"
 exec 5<a/exec
+go
 head -c 3000000 <&5 >/dev/null
 old=$(role 'sbxd: front')
 kill -KILL "$old"

@@ -109,5 +109,16 @@ echo kill HUP >"$tty/ctl" || fail kill
 eq "hung up" "$(cut -d' ' -f2 "$tty/wait")" 129
 eq "status" "$(sed -n 's/^exit //p' "$cats/status")" 0
 grep -q '^memory_peak [1-9]' "$cats/status" || fail "no memory_peak"
+
+# The mount ends while somebody waits for a job.
+echo 'sleep 99' >a/exec
+cat a/exec 2>"$W/said" &
+reader=$!
+cat a/wait 2>/dev/null &
+sleep .3
 cd /
+stop_sbxfs
+wait $reader && fail "a read of a mount that ended succeeded"
+[ -s "$W/said" ] || fail "without an error"
+eq "its exit" "$status" 0
 exit 0
