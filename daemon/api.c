@@ -135,6 +135,7 @@ api_start(struct front *f, int unix_fd, int tcp_fd, struct err *e)
 		.idle_timeout_ms = IDLE_TIMEOUT_MS,
 		.body_min_rate = BODY_MIN_RATE,
 		.write_timeout_ms = WRITE_TIMEOUT_MS,
+		.admit = api_admit,
 		.done = count,
 	};
 
@@ -144,5 +145,8 @@ api_start(struct front *f, int unix_fd, int tcp_fd, struct err *e)
 	f->http = http_new(f->loop, &conf);
 	if (http_listen(f->http, unix_fd, true, e) != 0)
 		return -1;
-	return tcp_fd < 0 ? 0 : http_listen(f->http, tcp_fd, false, e);
+	if (tcp_fd < 0)
+		return 0;
+	return f->tls != NULL ? http_listen_tls(f->http, tcp_fd, f->tls, e)
+			      : http_listen(f->http, tcp_fd, false, e);
 }

@@ -24,6 +24,9 @@ struct api {
 
 struct front *api_front(const struct http_req *r);
 
+/* May this request be served at all? Over TCP it needs a token where there
+ * are any, but for /health and /metrics. False: it was answered. */
+bool api_admit(struct http_req *r, const struct http_route *route);
 /* Who asks. False: it was answered (400 or 403). */
 bool api_caller(struct http_req *r, struct caller *ret);
 /* A browser sends it for the page of another site; never on the Unix socket. */

@@ -93,6 +93,14 @@ is_ours(const char *name)
 	return strncmp(name, "x-sandbox-", 10) == 0;
 }
 
+/* The token that let it in opens the daemon, and is none of the guest's. */
+static bool
+is_token(const struct http_req *r, const char *name)
+{
+	return !http_is_unix(r) && api_front(r)->tokens != NULL &&
+	    strcmp(name, "authorization") == 0;
+}
+
 static void
 add_fields(struct proxy *p)
 {
@@ -101,7 +109,8 @@ add_fields(struct proxy *p)
 	size_t i;
 
 	for (i = 0; http_header_at(p->r, i, &name, &value); i++)
-		if (!is_ours(name) && !http_hop_by_hop(name, connection))
+		if (!is_ours(name) && !is_token(p->r, name) &&
+		    !http_hop_by_hop(name, connection))
 			(void)buf_addf(&p->head, "%s: %s\r\n", name, value);
 }
 

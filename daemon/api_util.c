@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/api_impl.h"
+#include "daemon/tokens.h"
 #include "lib/mem.h"
 #include "lib/size.h"
 #include "lib/utf8.h"
@@ -73,6 +74,50 @@ named_caller(struct http_req *r, const char *name, struct caller *c)
 	return true;
 }
 
+bool
+api_admit(struct http_req *r, const struct http_route *route)
+{
+	const struct front *f = api_front(r);
+	const char *identity;
+
+	if (http_is_unix(r) || f->tokens == NULL ||
+	    route->handle == api_health || route->handle == api_metrics ||
+	    (http_header_count(r, "authorization") == 1 &&
+		tokens_admit(
+		    f->tokens, http_header(r, "authorization"), &identity)))
+		return true;
+	http_add_header(r, "WWW-Authenticate", "Bearer");
+	http_error(r, 401, "authentication failed");
+	return false;
+}
+
+/* Whose token it is: a name is that identity, and no other. */
+static bool
+token_caller(struct http_req *r, struct caller *c)
+{
+	const struct front *f = api_front(r);
+	const char *name = http_header(r, "x-sandbox-identity");
+	const char *identity = NULL;
+
+	if (http_is_unix(r) || f->tokens == NULL)
+		return true;
+	if (!tokens_admit(
+		f->tokens, http_header(r, "authorization"), &identity)) {
+		http_error(r, 401, "authentication failed");
+		return false;
+	}
+	if (identity == NULL)
+		return true;
+	if (name != NULL && name[0] != '\0' && strcmp(name, identity) != 0) {
+		http_error(r, 403,
+		    "X-Sandbox-Identity: not the identity of this token");
+		return false;
+	}
+	c->all = false;
+	(void)str_copy(c->identity, identity, sizeof(c->identity));
+	return true;
+}
+
 /* A page of another site may make a browser on this machine send us a
  * request, of which Origin tells. */
 bool
@@ -102,7 +147,8 @@ api_caller(struct http_req *r, struct caller *ret)
 		c.all = c.uid == 0;
 		(void)snprintf(c.identity, sizeof(c.identity), "uid:%u", c.uid);
 	}
-	if (name != NULL && name[0] != '\0' && !named_caller(r, name, &c))
+	if (!token_caller(r, &c) ||
+	    (name != NULL && name[0] != '\0' && !named_caller(r, name, &c)))
 		return false;
 	*ret = c;
 	return true;

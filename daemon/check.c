@@ -253,14 +253,6 @@ say_profiles(struct report *r)
 	}
 }
 
-static bool
-is_local(const char *tcp)
-{
-	return strncmp(tcp, "127.", 4) == 0 ||
-	    strncmp(tcp, "localhost:", 10) == 0 ||
-	    strncmp(tcp, "[::1]:", 6) == 0 || strncmp(tcp, "::1:", 4) == 0;
-}
-
 static void
 say_listeners(struct report *r)
 {
@@ -271,12 +263,15 @@ say_listeners(struct report *r)
 	if (*c->tcp != '\0')
 		fprintf(r->to, ", HTTP at %s", c->tcp);
 	fputc('\n', r->to);
-	if (*c->tcp != '\0')
+	if (*c->tcp != '\0' && *c->token_file == '\0')
 		report_cost(r,
-		    "server.tcp %s: without TLS or a password: whoever reaches "
+		    "server.tcp %s: without server.token_file: whoever reaches "
 		    "%s runs code in sandboxes here",
 		    c->tcp,
-		    is_local(c->tcp) ? "this machine's loopback" : "it");
+		    config_tcp_is_local(c->tcp) ? "this machine's loopback"
+						: "it");
+	if (*c->tls_cert == '\0' && !config_tcp_is_local(c->tcp))
+		report_cost(r, "server.tcp %s: without TLS", c->tcp);
 }
 
 static void

@@ -328,19 +328,40 @@ bad_key(const struct loader *l, const char *key, struct err *e, const char *fmt,
 	return line > 0 ? err_wrap(e, "line %d", line) : -1;
 }
 
+bool
+config_tcp_is_local(const char *tcp)
+{
+	return *tcp == '\0' || strncmp(tcp, "127.", 4) == 0 ||
+	    strncmp(tcp, "localhost:", 10) == 0 ||
+	    strncmp(tcp, "[::1]:", 6) == 0 || strncmp(tcp, "::1:", 4) == 0;
+}
+
+/* Whoever reaches it runs code here: other machines need a token, and what
+ * nobody on the way can read. */
+static int
+check_tcp(const struct loader *l, struct err *e)
+{
+	const struct config *c = l->c;
+
+	if ((*c->tls_cert == '\0') != (*c->tls_key == '\0'))
+		return bad_key(l, "server.tls_cert", e,
+		    "server.tls_cert and server.tls_key must both be set or "
+		    "both be empty");
+	if (config_tcp_is_local(c->tcp) || c->insecure ||
+	    (*c->tls_cert != '\0' && *c->token_file != '\0'))
+		return 0;
+	return bad_key(l, "server.tcp", e,
+	    "server.tcp: %.64s is reached by other machines: that needs "
+	    "server.tls_cert, server.tls_key and server.token_file, or "
+	    "server.insecure = true",
+	    c->tcp);
+}
+
 static int
 check_wire(const struct loader *l, struct err *e)
 {
 	const struct wire *w = &l->wire;
 
-	if ((*w->tls_cert == '\0') != (*w->tls_key == '\0'))
-		return bad_key(l, "server.tls_cert", e,
-		    "server.tls_cert and server.tls_key must both be set or "
-		    "both be empty");
-	/* what would be served unprotected is not served */
-	if (*w->tls_cert != '\0')
-		return bad_key(l, "server.tls_cert", e,
-		    "server.tls_cert: this version serves no TLS");
 	if (w->multi_tenant)
 		return bad_key(l, "multi_tenant.enabled", e,
 		    "multi_tenant.enabled: this version has no tenants");
@@ -507,9 +528,9 @@ load(struct loader *l, const char *path, struct err *e)
 	if (from_environment(l, e) < 0)
 		return -1;
 	add_builtin(l);
-	if (check_wire(l, e) < 0 || check_paths(l, e) < 0 ||
-	    check_ids(l, e) < 0 || check_images(l, e) < 0 ||
-	    check_profiles(l, e) < 0)
+	if (check_tcp(l, e) < 0 || check_wire(l, e) < 0 ||
+	    check_paths(l, e) < 0 || check_ids(l, e) < 0 ||
+	    check_images(l, e) < 0 || check_profiles(l, e) < 0)
 		return err_wrap(e, "%s", l->file);
 	return 0;
 }
@@ -529,8 +550,6 @@ config_load(const char *path, void (*warn)(const char *text),
 	if ((r = load(&l, path, e)) == 0)
 		*ret = steal_ptr(&l.c);
 	config_free(l.c);
-	free(l.wire.tls_cert);
-	free(l.wire.tls_key);
 	free(l.wire.text);
 	free(l.lines);
 	free(l.where);
@@ -561,6 +580,9 @@ config_free(struct config *c)
 	buf_done(&c->text);
 	free(c->socket);
 	free(c->tcp);
+	free(c->tls_cert);
+	free(c->tls_key);
+	free(c->token_file);
 	free(c->data_dir);
 	free(c->run_dir);
 	free(c->user);

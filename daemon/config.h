@@ -47,13 +47,16 @@ struct config {
 	struct buf text; /* what was read; config_load takes it again */
 	char *socket;	 /* server.socket: RUN_DIR/sbxd.sock */
 	char *tcp;	 /* server.tcp: "host:port", "" off */
-	char *data_dir;	 /* server.data_dir: /var/lib/sbxd */
-	char *run_dir;	 /* server.run_dir: /run/sbxd */
-	char *user;	 /* server.user: _sbx; a name or a number */
-	char *group;	 /* server.group: sbx; of the sockets */
-	char *cgroup;	 /* server.cgroup: sbxd */
-	char *agent;	 /* server.agent: PREFIX/lib/sbxd/sbx-agent */
-	char *node_id;	 /* server.node_id: "" */
+	char *tls_cert, *tls_key; /* server.tls_*: "" none */
+	char *token_file;	  /* server.token_file: "" none */
+	bool insecure;		  /* server.insecure: TCP for all */
+	char *data_dir;		  /* server.data_dir: /var/lib/sbxd */
+	char *run_dir;		  /* server.run_dir: /run/sbxd */
+	char *user;		  /* server.user: _sbx; a name or a number */
+	char *group;		  /* server.group: sbx; of the sockets */
+	char *cgroup;		  /* server.cgroup: sbxd */
+	char *agent;		  /* server.agent: PREFIX/lib/sbxd/sbx-agent */
+	char *node_id;		  /* server.node_id: "" */
 	bool compat_socket;
 	int64_t id_first;	  /* server.id_first: 268435456 */
 	int64_t id_count;	  /* server.id_count: 2147483648 */
@@ -93,6 +96,9 @@ void config_unheld(unsigned bits);
  * node_id and workers) is taken from old; what has changed is a warning. */
 void config_keep(struct config *now, const struct config *old,
     void (*warn)(const char *text));
+
+/* Is server.tcp empty, or an address that only this machine reaches? */
+bool config_tcp_is_local(const char *tcp);
 
 /* NULL where there is none. */
 const struct profile *config_profile(const struct config *c, const char *name);

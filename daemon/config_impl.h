@@ -10,7 +10,6 @@
 
 /* What is known of the wire's keys and used for checks only. */
 struct wire {
-	char *tls_cert, *tls_key;
 	bool multi_tenant;
 	int64_t total_warm;
 	char *text; /* of all others */

@@ -325,8 +325,10 @@ KIND(list, TYPE(TOML_ARRAY), "an array of strings");
 static const struct row keys[] = {
 	{ "server.socket", CONFIG(socket, path), FIXED },
 	{ "server.tcp", CONFIG(tcp, tcp), .def = "", FIXED },
-	{ "server.tls_cert", WIRE(tls_cert, string), .def = "" },
-	{ "server.tls_key", WIRE(tls_key, string), .def = "" },
+	{ "server.tls_cert", CONFIG(tls_cert, string), .def = "", FIXED },
+	{ "server.tls_key", CONFIG(tls_key, string), .def = "", FIXED },
+	{ "server.token_file", CONFIG(token_file, string), .def = "", FIXED },
+	{ "server.insecure", CONFIG(insecure, flag), .def = "false", FIXED },
 	{ "server.data_dir", CONFIG(data_dir, path), .def = "/var/lib/sbxd",
 	    FIXED },
 	{ "server.run_dir", CONFIG(run_dir, path), .def = "/run/sbxd", FIXED },

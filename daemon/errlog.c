@@ -116,7 +116,9 @@ errlog_add(struct errlog *l, const struct errlog_what *w, const struct err *e)
 		(void)buf_adds(&line, cut ? "...\"" : "\"");
 	}
 	(void)buf_adds(&line, "\n");
-	r = ownlog_add(l->log, w->caller->uid, line.data, line.len);
+	r = ownlog_add(l->log,
+	    identity_key(w->caller->identity, w->caller->uid), line.data,
+	    line.len);
 	if (r < 0 && !l->failing)
 		log_warnx("errors: %s", strerror(-r));
 	l->failing = r < 0;
@@ -129,7 +131,8 @@ errlog_add(struct errlog *l, const struct errlog_what *w, const struct err *e)
 static struct ownlog_view
 view_of(const struct caller *c)
 {
-	return (struct ownlog_view){ .all = c->all, .uid = c->uid };
+	return (struct ownlog_view){ .all = c->all,
+		.uid = identity_key(c->identity, c->uid) };
 }
 
 ssize_t

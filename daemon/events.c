@@ -297,7 +297,7 @@ event_add(struct front *f, const struct sandbox *sb, const char *kind,
 	reserve(ev, f);
 	str_copy(one.id, sb->id, sizeof(one.id));
 	str_copy(one.owner, sb->owner, sizeof(one.owner));
-	one.uid = sb->uid;
+	one.uid = identity_key(sb->owner, sb->uid);
 	one.line = xasprintf("%" PRIu64 " %" PRId64 ".%03d %s %s%s\n", one.seq,
 	    one.time_ms / 1000, (int)(one.time_ms % 1000),
 	    *sb->name != '\0' ? sb->name : sb->id, kind, fields);
@@ -333,7 +333,7 @@ view_of(const struct caller *c)
 	struct ownlog_view v = { .all = c == NULL || c->all };
 
 	if (!v.all)
-		v.uid = c->uid;
+		v.uid = identity_key(c->identity, c->uid);
 	return v;
 }
 

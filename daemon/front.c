@@ -182,6 +182,20 @@ sandbox_by_id(struct front *f, const char *id)
 	return tree_find(&f->by_id, id, offsetof(struct sandbox, id));
 }
 
+uid_t
+identity_key(const char *identity, uid_t uid)
+{
+	uint32_t h = 2166136261u; /* FNV-1a */
+
+	if (*identity == '\0' || strcmp(identity, "-") == 0 ||
+	    strncmp(identity, "uid:", 4) == 0)
+		return uid;
+	for (; *identity != '\0'; identity++)
+		h = (h ^ (unsigned char)*identity) * 16777619u;
+	/* not (uid_t)-1, which is nobody */
+	return (h | 0x80000000u) & ~1u;
+}
+
 bool
 caller_owns(const struct caller *c, const struct sandbox *sb)
 {

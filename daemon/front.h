@@ -33,6 +33,8 @@ struct events;
 struct pool;
 struct tree_server;
 struct http_server;
+struct http_tls;
+struct tokens;
 struct job;
 struct ports;
 
@@ -136,6 +138,8 @@ struct front {
 	struct pool *pool;
 	struct tree_server *tree;
 	struct http_server *http;
+	struct http_tls *tls;  /* of the TCP listener, or NULL */
+	struct tokens *tokens; /* who may speak there, NULL: all */
 	struct sandbox_list sandboxes;
 	size_t nsandboxes; /* not destroyed */
 	int64_t since_ms;  /* start of this front, real time */
@@ -157,6 +161,9 @@ struct sandbox *sandbox_find(
     struct front *f, const struct caller *c, const char *id_or_name);
 struct sandbox *sandbox_by_id(struct front *f, const char *id);
 bool caller_owns(const struct caller *c, const struct sandbox *sb);
+/* Whose lines of /sbx/events and /sbx/errors: a local user's uid, and for an
+ * identity that is none a number above those. */
+uid_t identity_key(const char *identity, uid_t uid);
 /* EINVAL sentence for a name that cannot be one. */
 int sandbox_name_check(const char *name, struct err *e);
 

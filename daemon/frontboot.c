@@ -237,6 +237,23 @@ load_config(const char *path, struct config **ret, struct err *e)
 	return 0;
 }
 
+/* Files that may be root's alone. */
+static void
+load_secrets(struct front_boot *b)
+{
+	const struct config *c = b->cfg;
+	struct err e;
+
+	if (*c->tcp == '\0')
+		return;
+	if (*c->tls_cert != '\0' &&
+	    http_tls_new(c->tls_cert, c->tls_key, &b->tls, &e) < 0)
+		fatalx("%s", e.text);
+	if (*c->token_file != '\0' &&
+	    tokens_load(c->token_file, &b->tokens, &e) < 0)
+		fatalx("%s", e.text);
+}
+
 int
 frontboot_run(const char *path, size_t nworkers)
 {
@@ -260,6 +277,7 @@ frontboot_run(const char *path, size_t nworkers)
 	if (load_config(path, &boot.cfg, &e) < 0 ||
 	    front_ids_find(boot.cfg, &ids, &e) < 0)
 		fatalx("%s", e.text);
+	load_secrets(&boot);
 	raise_nofile();
 	drop(&ids);
 	if (boot.cfg->path != NULL && access(boot.cfg->path, R_OK) < 0)

@@ -233,6 +233,26 @@ warn_text(const char *text)
 	log_warnx("%s", text);
 }
 
+/* Renewed certificates, other tokens: as far as we may read them. */
+static void
+reload_secrets(struct front *f)
+{
+	struct tokens *tokens;
+	struct err e;
+
+	if (f->tls != NULL &&
+	    http_tls_load(f->tls, f->cfg->tls_cert, f->cfg->tls_key, &e) < 0)
+		log_warnx("reload: %s; the old ones stay", e.text);
+	if (f->tokens == NULL)
+		return;
+	if (tokens_load(f->cfg->token_file, &tokens, &e) < 0) {
+		log_warnx("reload: %s; the old ones stay", e.text);
+		return;
+	}
+	tokens_free(f->tokens);
+	f->tokens = tokens;
+}
+
 static void
 reload(struct front *f)
 {
@@ -245,6 +265,7 @@ reload(struct front *f)
 	}
 	config_keep(now, old, NULL); /* the broker warns */
 	f->cfg = now;
+	reload_secrets(f);
 	poolrun_reload(f);
 	tree_profiles(f);
 	config_free(old);
@@ -287,6 +308,8 @@ start(struct process *p, const struct front_boot *b)
 	struct err e;
 
 	f->cfg = b->cfg;
+	f->tls = b->tls;
+	f->tokens = b->tokens;
 	f->since_ms = now_real_ms();
 	p->ready_fd = b->ready_fd;
 	TAILQ_INIT(&f->sandboxes);
@@ -353,6 +376,8 @@ front_main(const struct front_boot *b)
 	close_all(p);
 	(void)uv_run(&loop, UV_RUN_NOWAIT);
 	(void)uv_loop_close(&loop);
+	http_tls_free(p->f.tls);
+	tokens_free(p->f.tokens);
 	config_free(p->f.cfg);
 	free(p->files_sock);
 	status = p->f.exit_status;

@@ -8,9 +8,13 @@
 #include <stddef.h>
 
 #include "daemon/config.h"
+#include "daemon/http_tls.h"
+#include "daemon/tokens.h"
 
 struct front_boot {
-	struct config *cfg; /* now front_main's, to replace and to free */
+	struct config *cfg;   /* now front_main's, to replace and to free */
+	struct http_tls *tls; /* NULL: none; owned, as is the next */
+	struct tokens *tokens;
 	const int *workers; /* connected SOCK_SEQPACKET, to be owned */
 	size_t nworkers;
 	int ready_fd; /* gets one byte when all listeners are open, is closed */

@@ -28,6 +28,7 @@ struct http_listener {
 	} u;
 	struct http_listener *next;
 	struct http_server *s;
+	struct http_tls *tls; /* borrowed; NULL: none */
 	bool is_unix, closing;
 };
 
@@ -169,6 +170,9 @@ on_connection(uv_stream_t *stream, int status)
 		return;
 	}
 	learn_peer(c);
+	if (l->tls != NULL)
+		c->tls = http_tls_accept(l->tls, http_conn_send, c);
+	c->broken = l->tls != NULL && c->tls == NULL;
 	c->since_ms = c->sent_ms = (int64_t)uv_now(s->loop);
 	TAILQ_INSERT_TAIL(&s->conns, c, link);
 	s->nconns++;
@@ -187,14 +191,16 @@ on_listener_closed(uv_handle_t *h)
 	free(l);
 }
 
-int
-http_listen(struct http_server *s, int fd, bool is_unix, struct err *e)
+static int
+listen_on(struct http_server *s, int fd, bool is_unix, struct http_tls *tls,
+    struct err *e)
 {
 	struct http_listener *l = xcalloc(1, sizeof(*l));
 	int rc;
 
 	l->s = s;
 	l->is_unix = is_unix;
+	l->tls = tls;
 	rc = is_unix ? uv_pipe_init(s->loop, &l->u.pipe, 0)
 		     : uv_tcp_init(s->loop, &l->u.tcp);
 	if (rc != 0) {
@@ -217,6 +223,19 @@ http_listen(struct http_server *s, int fd, bool is_unix, struct err *e)
 	l->next = s->listeners;
 	s->listeners = l;
 	return 0;
+}
+
+int
+http_listen(struct http_server *s, int fd, bool is_unix, struct err *e)
+{
+	return listen_on(s, fd, is_unix, NULL, e);
+}
+
+int
+http_listen_tls(
+    struct http_server *s, int fd, struct http_tls *tls, struct err *e)
+{
+	return listen_on(s, fd, false, tls, e);
 }
 
 /*** The server ***/

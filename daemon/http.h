@@ -19,6 +19,7 @@
 
 struct http_server;
 struct http_req;
+struct http_tls;
 
 /* Path patterns: segments, "{x}" matches one segment, a last "*" the rest.
  * Method HTTP_ANY is each that no earlier row of the path has. */
@@ -43,10 +44,13 @@ struct http_route {
 struct http_conf {
 	const struct http_route *routes; /* ends with method NULL; borrowed */
 	void *arg;			 /* http_arg() */
-	int64_t head_timeout_ms;	 /* absolute, for a head */
-	int64_t idle_timeout_ms;	 /* between requests */
-	int64_t body_min_rate;		 /* bytes a second, after a grace */
-	int64_t write_timeout_ms;	 /* without any progress */
+	/* Before a route is served, at the end of the head; NULL: all are.
+	 * False: it was answered. */
+	bool (*admit)(struct http_req *r, const struct http_route *route);
+	int64_t head_timeout_ms;  /* absolute, for a head */
+	int64_t idle_timeout_ms;  /* between requests */
+	int64_t body_min_rate;	  /* bytes a second, after a grace */
+	int64_t write_timeout_ms; /* without any progress */
 	/* After each exchange: for metrics. route NULL: none matched. */
 	void (*done)(void *arg, const struct http_route *route, int status,
 	    int64_t usec);
@@ -55,6 +59,9 @@ struct http_conf {
 struct http_server *http_new(uv_loop_t *loop, const struct http_conf *conf);
 /* fd is a listening socket, now owned; unix ones know their peer's uid. */
 int http_listen(struct http_server *s, int fd, bool is_unix, struct err *e);
+/* The same of TCP, with TLS; tls stays the caller's. */
+int http_listen_tls(
+    struct http_server *s, int fd, struct http_tls *tls, struct err *e);
 /* Stops listening, ends idle connections; free ends all of them. */
 void http_quiet(struct http_server *s);
 void http_free(struct http_server *s);

@@ -1,5 +1,6 @@
 #include "daemon/http.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -96,6 +97,7 @@ on_conn_closed(uv_handle_t *h)
 	struct http_conn *c = h->data;
 	struct http_server *s = c->s;
 
+	http_tls_end(c->tls);
 	free(c->stash);
 	free(c);
 	http_server_unref(s);
@@ -137,6 +139,8 @@ linger(struct http_conn *c)
 	int fd = -1;
 
 	c->lingering = true;
+	if (c->tls != NULL)
+		http_tls_bye(c->tls);
 	c->since_ms = c->sent_ms = now_ms(c);
 	free(c->stash);
 	c->stash = NULL;
@@ -199,8 +203,8 @@ queue_write(struct http_conn *c, const uv_buf_t *bufs, unsigned n, size_t skip)
 	}
 }
 
-void
-http_conn_write(struct http_conn *c, const uv_buf_t *bufs, unsigned n)
+static void
+write_plain(struct http_conn *c, const uv_buf_t *bufs, unsigned n)
 {
 	size_t total = 0;
 	int done;
@@ -219,6 +223,28 @@ http_conn_write(struct http_conn *c, const uv_buf_t *bufs, unsigned n)
 	done = done < 0 ? 0 : done;
 	if ((size_t)done < total)
 		queue_write(c, bufs, n, (size_t)done);
+}
+
+void
+http_conn_send(void *arg, const void *p, size_t n)
+{
+	const uv_buf_t buf = uv_buf_init((char *)(uintptr_t)p, (unsigned)n);
+
+	write_plain(arg, &buf, 1);
+}
+
+void
+http_conn_write(struct http_conn *c, const uv_buf_t *bufs, unsigned n)
+{
+	if (c->tls == NULL) {
+		write_plain(c, bufs, n);
+		return;
+	}
+	for (unsigned i = 0; i < n && !c->broken && !c->closing; i++)
+		if (http_tls_send(c->tls, bufs[i].base, bufs[i].len) < 0) {
+			c->broken = true;
+			http_conn_due(c);
+		}
 }
 
 /*** Requests on a connection ***/
@@ -261,6 +287,9 @@ dispatch(struct http_req *r)
 	r->phase = r->length == 0 ? PHASE_WAIT : PHASE_BODY;
 	r->window_ms = now_ms(r->c);
 	r->pending = http_route_find(r);
+	if (r->route != NULL && r->c->s->conf.admit != NULL &&
+	    !r->c->s->conf.admit(r, r->route))
+		return;
 	if (r->pending->stream) {
 		r->pending->handle(r);
 		if (r->length == 0 && r->data != NULL && !r->over)
@@ -440,6 +469,19 @@ on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *buf)
 }
 
 static void
+run_tls(struct http_conn *c, const char *p, size_t n)
+{
+	ssize_t got = http_tls_feed(c->tls, p, n, c->s->plain);
+
+	if (got == -ECONNRESET)
+		c->eof = true;
+	else if (got < 0)
+		c->broken = true;
+	if (got != 0)
+		http_conn_run(c, c->s->plain, got > 0 ? (size_t)got : 0);
+}
+
+static void
 on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
 	struct http_conn *c = stream->data;
@@ -454,7 +496,9 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 			http_conn_close(c);
 		return;
 	}
-	if (n != 0)
+	if (n > 0 && c->tls != NULL)
+		run_tls(c, buf->base, (size_t)n);
+	else if (n != 0)
 		http_conn_run(c, buf->base, n > 0 ? (size_t)n : 0);
 }
 
@@ -554,7 +598,10 @@ http_conn_check(struct http_conn *c, int64_t now)
 		http_conn_close(c);
 		return;
 	}
-	if (r == NULL) {
+	if (c->tls != NULL && !http_tls_ready(c->tls)) {
+		if (now - c->since_ms > conf->head_timeout_ms)
+			http_conn_close(c);
+	} else if (r == NULL) {
 		if (now - c->since_ms > conf->idle_timeout_ms)
 			http_conn_close(c);
 	} else if (r->over) {

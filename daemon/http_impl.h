@@ -11,6 +11,7 @@
 #include <sys/queue.h>
 
 #include "daemon/http.h"
+#include "daemon/http_tls.h"
 #include "daemon/screen.h"
 #include "lib/buf.h"
 
@@ -100,6 +101,7 @@ struct http_conn {
 	uint64_t written;   /* bytes given to libuv, all in all */
 	uint64_t sent_seen; /* the kernel's share of them when last looked */
 	int64_t sent_ms;    /* when that changed; lingering: the last read */
+	struct http_tls_session *tls; /* NULL: none */
 	uid_t uid;
 	gid_t gid;
 	pid_t pid;
@@ -136,6 +138,7 @@ struct http_server {
 	int64_t date_s; /* what date holds */
 	char date[40];
 	char in[HTTP_READ_SIZE];
+	char plain[HTTP_READ_SIZE + HTTP_TLS_MORE]; /* what TLS made of it */
 };
 
 /* http_head.c: 0 or a status to refuse with, *ret_text says why. */
@@ -150,6 +153,8 @@ const struct http_route *http_route_find(struct http_req *r);
 
 /* http_conn.c: writes what it can now, copies the rest. */
 void http_conn_write(struct http_conn *c, const uv_buf_t *bufs, unsigned n);
+/* The same behind TLS: what the peer's kernel gets. */
+void http_conn_send(void *c, const void *p, size_t n);
 /* Uses n bytes that came; with n == 0 what was kept. */
 void http_conn_run(struct http_conn *c, const char *p, size_t n);
 /* It is to be run again, soon and not from here. */

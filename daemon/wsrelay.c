@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 
 #include "agent/frame.h"
+#include "daemon/http_resp.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
 #include "lib/utf8.h"
@@ -41,21 +41,6 @@ refuse(struct http_req *r, int status, const char *text)
 	http_reply(r, status, "text/plain; charset=utf-8", text, strlen(text));
 }
 
-/* Has the list in a header this word, in any case? */
-static bool
-has_word(const char *list, const char *word)
-{
-	size_t n;
-
-	for (; list != NULL && *list != '\0'; list += n) {
-		list += strspn(list, " \t,");
-		n = strcspn(list, " \t,");
-		if (n == strlen(word) && strncasecmp(list, word, n) == 0)
-			return true;
-	}
-	return false;
-}
-
 static bool
 needs_upgrade(struct http_req *r)
 {
@@ -63,11 +48,11 @@ needs_upgrade(struct http_req *r)
 	const char *upgrade = http_header(r, "upgrade");
 	cleanup_free char *text = NULL;
 
-	if (!has_word(connection, "upgrade"))
+	if (!http_has_token(connection, "upgrade"))
 		text = xasprintf("WebSocket protocol violation: Connection "
 				 "header \"%s\" does not contain Upgrade",
 		    connection != NULL ? connection : "");
-	else if (!has_word(upgrade, "websocket"))
+	else if (!http_has_token(upgrade, "websocket"))
 		text = xasprintf("WebSocket protocol violation: Upgrade "
 				 "header \"%s\" does not contain websocket",
 		    upgrade != NULL ? upgrade : "");

@@ -158,7 +158,8 @@ write_config() {
 		setting server agent "\"$B/sbx-agent\"" "$@"
 		setting server id_first "${ID_FIRST:=$(id_window)}" "$@"
 		setting server id_count "${ID_COUNT:=4194304}" "$@"
-		for line in tcp node_id compat_socket workers; do
+		for line in tcp tls_cert tls_key token_file insecure \
+		    node_id compat_socket workers; do
 			setting server $line '' "$@"
 		done
 		echo '[pool]'

@@ -447,7 +447,8 @@ START_TEST(an_address_is_numeric_with_a_port)
 	size_t i;
 
 	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-		snprintf(text, sizeof(text), "[server]\ntcp = '%s'", good[i]);
+		snprintf(text, sizeof(text),
+		    "[server]\ninsecure = true\ntcp = '%s'", good[i]);
 		loads(text);
 		ck_assert_str_eq(c->tcp, good[i]);
 	}
@@ -500,8 +501,19 @@ START_TEST(what_would_be_unprotected_is_refused)
 	fails("[server]\ntls_cert = 'x'",
 	    "line 2: server.tls_cert and server.tls_key must both be set or "
 	    "both be empty");
-	fails("[server]\ntls_cert = 'x'\ntls_key = 'y'",
-	    "line 2: server.tls_cert: this version serves no TLS");
+	loads("[server]\ntls_cert = 'x'\ntls_key = 'y'\ntoken_file = 'z'\n"
+	      "tcp = '0.0.0.0:1'");
+	fails("[server]\ntls_cert = 'x'\ntls_key = 'y'\ntcp = '0.0.0.0:1'",
+	    "line 4: server.tcp: 0.0.0.0:1 is reached by other machines: that "
+	    "needs "
+	    "server.tls_cert, server.tls_key and server.token_file, or "
+	    "server.insecure = true");
+	fails("[server]\ntoken_file = 'z'\ntcp = '[::]:1'",
+	    "line 3: server.tcp: [::]:1 is reached by other machines: that "
+	    "needs "
+	    "server.tls_cert, server.tls_key and server.token_file, or "
+	    "server.insecure = true");
+	loads("[server]\ninsecure = true\ntcp = ':1'");
 	fails("[multi_tenant]\nenabled = true",
 	    "line 2: multi_tenant.enabled: this version has no tenants");
 }
@@ -700,7 +712,7 @@ START_TEST(what_holds_until_the_next_start_is_kept_and_said)
 	      "compat_socket = true");
 	old = c;
 	c = NULL;
-	loads("[server]\nrun_dir = '/tmp/b'\ntcp = ':9'\nworkers = 9\n"
+	loads("[server]\nrun_dir = '/tmp/b'\ntcp = '[::1]:9'\nworkers = 9\n"
 	      "node_id = 'n'\n[limits]\nmax_sandboxes = 9");
 	config_keep(c, old, on_warning);
 	ck_assert_str_eq(c->run_dir, "/tmp/a");
