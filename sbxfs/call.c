@@ -84,7 +84,7 @@ reply_why(fuse_req_t req, const struct node *n, int error, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	client_notify(req_fs(req)->client, "error",
+	client_hint(req_fs(req)->client, "error",
 	    json_pack("{s:o,s:o,s:I,s:I,s:I}", "file",
 		text_of(shown_path(n, room)), "text", text_of(text), "uid",
 		(json_int_t)c.uid, "gid", (json_int_t)c.gid, "pid",

@@ -14,6 +14,9 @@
 #include "sbxfs/net.h"
 
 #define OUT_MAX (256u << 20) /* a front that does not read: then it is dead */
+/* What waits to be sent before nothing is added that can be left out: whoever
+ * causes it need not wait for the front. */
+#define HINTS_MAX (1u << 20)
 #define IN_MAX (FRAME_MAX_FILES * 2 + (1u << 20))
 #define READ_BYTES (256u << 10)
 #define BUCKETS 256
@@ -265,6 +268,15 @@ client_notify(struct client *c, const char *method, json_t *params)
 		    "params", params)) < 0)
 		c->broken = true;
 	flush_out(c);
+}
+
+void
+client_hint(struct client *c, const char *method, json_t *params)
+{
+	if (c->out.len > HINTS_MAX)
+		json_decref(params);
+	else
+		client_notify(c, method, params);
 }
 
 void

@@ -78,6 +78,8 @@ struct request {
 uint64_t client_call(
     struct client *c, const struct request *rq, client_done done, void *arg);
 void client_notify(struct client *c, const char *method, json_t *params);
+/* The same for what nobody waits for: not sent to a front that is slow. */
+void client_hint(struct client *c, const char *method, json_t *params);
 /* Asks the front to answer the request now. It is answered in any case. */
 void client_cancel(struct client *c, uint64_t id);
 /* Nobody waits for the answer any more: done is not called. */
