@@ -117,11 +117,18 @@ disconnect(struct client *c)
 }
 
 void
+client_close(struct client *c)
+{
+	c->conf.queues = false;
+	disconnect(c);
+}
+
+void
 client_free(struct client *c)
 {
 	if (c == NULL)
 		return;
-	disconnect(c);
+	client_close(c);
 	buf_done(&c->in);
 	buf_done(&c->out);
 	buf_done(&c->binary);

@@ -45,7 +45,8 @@ struct client_conf {
 };
 
 struct client *client_new(const struct client_conf *conf);
-/* Ends all calls with -EIO, without down. */
+/* Ends all calls with -EIO, without down; what is sent from then on is not. */
+void client_close(struct client *c);
 void client_free(struct client *c);
 
 /* The socket to wait for, -1 while there is none; wants_write says that it

@@ -517,7 +517,7 @@ free_all(struct sbxfs *s)
 	struct handle *h;
 	struct box *b;
 
-	client_free(s->client);
+	client_close(s->client);
 	remote_free_all(s);
 	TAILQ_FOREACH (b, &s->boxes.all, link)
 		fs_close_all(s, b);
@@ -526,6 +526,7 @@ free_all(struct sbxfs *s)
 		h->refs = 1;
 		handle_unref(h);
 	}
+	client_free(s->client); /* those above may still say something */
 	boxes_done(&s->boxes);
 	nodes_done(&s->nodes);
 	while (s->nprofiles > 0)
