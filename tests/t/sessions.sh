@@ -150,7 +150,7 @@ for i in 1 2 3 4; do
 done
 wait
 t "in parallel" "$(cat "$T"/x[1-4] | tr '\n' ' ')" "1 2 3 4 "
-t "find -exec" "$(find . -maxdepth 2 -path "./${P}x*/status" -exec \
+t "find -exec" "$(find "${P}"x* -maxdepth 1 -name status -exec \
     grep -l '^state running$' {} + | wc -l)" 4
 t "grep -l" "$(grep -l '^running 0' "${P}"x*/status | wc -l)" 4
 echo 'ls -d' "${P}"x* | sed 's/ls -d //' | xargs rmdir
