@@ -138,6 +138,7 @@ build_head(struct proxy *p, const struct sandbox *sb)
 {
 	const char *host = http_header(p->r, "host");
 	const char *query = http_query_raw(p->r);
+	bool tls = !http_is_unix(p->r) && sb->f->tls != NULL;
 	const char *peer =
 	    http_is_unix(p->r) ? "127.0.0.1" : http_peer_name(p->r);
 
@@ -150,9 +151,9 @@ build_head(struct proxy *p, const struct sandbox *sb)
 		(void)buf_addf(&p->head, "host: %s\r\n", host);
 	add_fields(p);
 	(void)buf_addf(&p->head,
-	    "x-forwarded-for: %s\r\nx-forwarded-proto: http\r\n"
+	    "x-forwarded-for: %s\r\nx-forwarded-proto: %s\r\n"
 	    "x-forwarded-host: %s\r\nx-sandbox-id: %s\r\n",
-	    peer, host, sb->id);
+	    peer, tls ? "https" : "http", host, sb->id);
 	add_framing(p);
 	(void)buf_adds(&p->head, "\r\n");
 }

@@ -69,6 +69,18 @@ has "what is asked for" "$(curl -sSi --cacert "$W/cert.pem" \
 # Each identity has its own; the token without one sees all.
 tls "$alice" POST /sandboxes -d '{"name":"hers","ttl":600}' >/dev/null
 eq "alice makes one" "$(code)" 201
+# A server of hers is told how she came, and not by which token.
+tls "$alice" PUT /sandboxes/hers/files/root/web.py \
+    --data-binary "@$TOP/tests/t/ports_web.py" >/dev/null
+tls "$alice" POST /sandboxes/hers/exec \
+    -d '{"command":"python3 web.py 8000 >log 2>&1 &"}' >/dev/null
+served() {
+	tls "$alice" GET /sandboxes/hers/ports/8000/x >"$W/served"
+	[ "$(code)" = 200 ]
+}
+wait_for 10 served
+has "over TLS" "$(cat "$W/served")" '["x-forwarded-proto", "https"]'
+grep -qi "authorization\|$alice" "$W/served" && fail "her token is passed on"
 tls "$bob" POST /sandboxes -d '{"name":"his","ttl":600}' >/dev/null
 eq "bob sees his" "$(tls "$bob" GET /sandboxes | json 'x[0]["owner"]')" bob
 tls "$bob" GET /sandboxes/hers >"$W/foreign"
