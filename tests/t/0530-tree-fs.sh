@@ -38,7 +38,28 @@ command -v vim >/dev/null && {
 sed -i s/one/ONE/ "$R/v"
 has "sed -i" "$(inside 'cat /root/v')" ONE
 eq "df" "$(df --output=source "$R" | tail -n1)" sbx
-check "rm -r" rm -r "$R/t"
+check "mv" mv "$R/t" "$R/t2"
+eq "find" "$(cd "$R/t2" && find . -type f | sort)" \
+    "$(cd "$R" && find ./lib -type f | sort)"
+eq "grep -r" "$(cd "$R/t2" && grep -rc include lib | sort)" \
+    "$(cd "$TOP" && grep -rc include lib | sort)"
+check "dd" dd if="$TOP/sbxfs/fs.c" of="$R/dd" bs=1000 status=none
+check "as it was" cmp "$TOP/sbxfs/fs.c" "$R/dd"
+eq "tee" "$(seq 9 | tee "$R/tee" | tail -n1; head -n1 "$R/tee")" $'9\n1'
+(timeout 3 tail -s .1 -n0 -f "$R/tee" >"$W/tail" & sleep 0.5
+    echo 'echo from inside >> /root/tee' >w/exec; wait)
+eq "tail -f" "$(cat "$W/tail")" "from inside"
+printf 'all: b\nb: a\n\tcp a b; echo made >>b\n' >"$R/Makefile"
+echo a >"$R/a"
+check "make" make -s -C "$R"
+has "make again" "$(make -C "$R")" "Nothing to be done"
+eq "made" "$(cat "$R/b")" $'a\nmade'
+if command -v rsync >/dev/null; then
+	check "rsync" rsync -a --delete "$TOP/lib/" "$R/t2/lib"
+	check "rsync -X" rsync -aX --checksum "$TOP/agent/" "$R/t2/agent"
+	check "as it was" diff -r "$TOP/agent" "$R/t2/agent"
+fi
+check "rm -r" rm -r "$R/t2"
 
 check "python" python3 - "$R" <<'P'
 import ctypes, errno, mmap, os, shutil, sqlite3, stat, sys
