@@ -178,6 +178,8 @@ void conn_sync(struct tree_conn *c);
 
 /*** What is watched (tree_watch.c) ***/
 
+/* Answers r as job.follow: from now on its client follows the job. */
+void treq_follow(struct treq *r, struct job *job, bool data, bool more);
 void watch_send(struct tree_server *t);
 void watch_conn_gone(struct tree_conn *c);
 

@@ -56,7 +56,11 @@ tree_job_start(struct treq *r)
 	    job_start(sb, &a, &job, &e) == 0) {
 		if (h != 0)
 			input_open(r->conn, job, h, true);
-		treq_reply(r, json_pack("{s:i}", "job", job->number));
+		/* who starts a session's command reads its output next */
+		if (a.session)
+			treq_follow(r, job, true, false);
+		else
+			treq_reply(r, json_pack("{s:i}", "job", job->number));
 		return;
 	}
 	nl = memchr(buf_str(&r->bin), '\n', r->bin.len);

@@ -44,25 +44,37 @@ give_up(struct more *m)
 	buf_done(&m->out);
 }
 
+/* How many of the bytes the pipe has room for. */
+static size_t
+put(struct more *m, const char *p, size_t n)
+{
+	size_t done = 0;
+	ssize_t r;
+
+	while (m->fd >= 0 && done < n) {
+		r = write(m->fd, p + done, n - done);
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0 && errno != EAGAIN) /* EPIPE */
+			give_up(m);
+		if (r < 0)
+			break;
+		done += (size_t)r;
+	}
+	m->written += done;
+	return done;
+}
+
 static void
 flush(struct more *m)
 {
-	ssize_t n;
+	size_t n = put(m, buf_str(&m->out), m->out.len);
 
-	while (m->fd >= 0 && m->out.len != 0) {
-		n = write(m->fd, m->out.data, m->out.len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			return;
-		if (n < 0) { /* EPIPE */
-			give_up(m);
-			return;
-		}
-		m->written += (uint64_t)n;
-		buf_consume(&m->out, (size_t)n);
-	}
-	unwatch(m);
+	if (m->fd < 0)
+		return;
+	buf_consume(&m->out, n);
+	if (m->out.len == 0)
+		unwatch(m);
 }
 
 static void
@@ -125,15 +137,13 @@ more_free(struct more *m)
 void
 more_add(struct more *m, const void *p, size_t n)
 {
-	if (m->fd < 0)
+	size_t done = m->out.len == 0 ? put(m, p, n) : 0;
+
+	if (m->fd < 0 || done == n)
 		return;
-	if (buf_add(&m->out, p, n) < 0) {
+	if (buf_add(&m->out, (const char *)p + done, n - done) < 0)
 		give_up(m);
-		return;
-	}
-	if (m->poll == NULL)
-		flush(m);
-	if (m->out.len != 0)
+	else
 		watch(m);
 }
 

@@ -139,8 +139,8 @@ follow_result(const struct thandle *h, const struct job *job)
 	    "secs", h->secs);
 }
 
-static void
-start_follow(struct treq *r, struct job *job, bool data, bool more)
+void
+treq_follow(struct treq *r, struct job *job, bool data, bool more)
 {
 	struct thandle *h;
 	json_t *result;
@@ -174,7 +174,7 @@ follow_asked(struct treq *r, struct sandbox *sb)
 	    job_find(sb, 0) == NULL)
 		treq_reply(r, json_pack("{s:i}", "job", 0));
 	else if ((job = treq_job(r, sb)) != NULL)
-		start_follow(r, job, json_is_true(data),
+		treq_follow(r, job, json_is_true(data),
 		    json_is_true(json_object_get(r->params, "more")));
 }
 

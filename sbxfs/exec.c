@@ -126,23 +126,18 @@ static void
 started(struct call *c, const struct reply *r)
 {
 	struct conv *v = (struct conv *)c->h;
-	int job;
+	int error;
 
 	v->starting = false;
-	if (r->error != 0) {
-		v->error = -r->error;
-		stream_wake(&v->st);
-		return;
-	}
-	job = (int)json_integer_value(json_object_get(r->result, "job"));
-	if (v->closed) {
-		kill_job(&v->st.h, job);
-		return;
-	}
 	follow_done(&v->f, c->s);
-	v->f.job = job;
-	v->f.bound = true;
-	ask_follow(v);
+	if ((error = follow_answer(&v->f, r, true)) < 0)
+		v->error = -error;
+	if (v->closed) {
+		if (running(v))
+			kill_job(&v->st.h, v->f.job);
+		follow_done(&v->f, c->s);
+	}
+	stream_wake(&v->st);
 }
 
 /* Sends the script and forgets it. A writer's answer interests nobody: what

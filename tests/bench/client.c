@@ -8,6 +8,7 @@
  *	client exec SOCKET N DATA PROGRAM            row 4, and its floor
  *	client cycle SOCKET N DATA                   row 6
  *	client session SOCKET N DATA MOUNT PROGRAM   row 5
+ *	client output SOCKET N DATA MOUNT            row 7, MiB/s, its floor
  *	client mkdir SOCKET N DATA DIR               row 2; SOCKET "-": its
  *floor
  */
@@ -454,6 +455,78 @@ run_session(const char *mount, const char *program)
 	series_print(&session);
 }
 
+/* Of zeros, by the same program on both sides. */
+#define DD "dd if=/dev/zero bs=1M status=none count="
+
+/* How fast the bytes of fd come until its end, in MiB/s. */
+static double
+rate_of(int fd, int64_t began, int64_t mib)
+{
+	static char buf[1 << 20];
+	int64_t have = 0;
+	ssize_t n;
+
+	while ((n = read(fd, buf, sizeof(buf))) > 0)
+		have += n;
+	if (n < 0 || have != mib << 20)
+		die("%jd bytes of %jd MiB", (intmax_t)have, (intmax_t)mib);
+	return (double)mib * 1e9 / (double)(now_ns() - began);
+}
+
+static double
+rate_of_pipe(int64_t mib)
+{
+	char command[64];
+	double rate;
+	FILE *f;
+
+	(void)snprintf(
+	    command, sizeof(command), "exec " DD "%jd", (intmax_t)mib);
+	if ((f = popen(command, "r")) == NULL)
+		die("popen");
+	rate = rate_of(fileno(f), now_ns(), mib);
+	(void)pclose(f);
+	return rate;
+}
+
+static double
+rate_of_session(int fd, int64_t mib)
+{
+	char command[64];
+	int64_t t = now_ns();
+	int n;
+
+	n = snprintf(command, sizeof(command), DD "%jd\n", (intmax_t)mib);
+	if (write(fd, command, (size_t)n) != n)
+		die("write");
+	return rate_of(fd, t, mib);
+}
+
+/* The better of three: what else the machine did is not to be measured. */
+static void
+run_output(const char *mount)
+{
+	int64_t mib = samples < 100 ? 96 : 1024;
+	double rate, pipe = 0, session = 0;
+	char path[256];
+	int i, fd;
+
+	quiet(0);
+	expect("POST", "/sandboxes", "{\"name\":\"bench\"}", 201);
+	(void)snprintf(path, sizeof(path), "%s/bench/exec", mount);
+	if ((fd = open(path, O_RDWR | O_CLOEXEC)) < 0)
+		die("%s", path);
+	for (i = 0; i < 3; i++) {
+		if ((rate = rate_of_pipe(mib)) > pipe)
+			pipe = rate;
+		if ((rate = rate_of_session(fd, mib)) > session)
+			session = rate;
+	}
+	(void)close(fd);
+	expect("DELETE", "/sandboxes/bench", "", 204);
+	printf("output %.0f 0 3\noutput_pipe %.0f 0 3\n", session, pipe);
+}
+
 static void
 run_mkdir(const char *dir, bool pool)
 {
@@ -502,6 +575,8 @@ main(int argc, char **argv)
 		run_cycle();
 	else if (strcmp(what, "session") == 0 && argc > 6)
 		run_session(a, argv[6]);
+	else if (strcmp(what, "output") == 0)
+		run_output(a);
 	else if (strcmp(what, "mkdir") == 0)
 		run_mkdir(a, real);
 	else
