@@ -298,8 +298,12 @@ wait_server(pid_t pid, pid_t net, const sigset_t *set)
 	for (;;) {
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			return status;
-		if (net > 0 && waitpid(net, NULL, WNOHANG) == net) {
-			log_warnx("sbxfs: net died, started again");
+		if (net > 0 && waitpid(net, &status, WNOHANG) == net) {
+			net = 0;
+			/* it ends by itself when the server has */
+			if (status == 0)
+				continue;
+			log_warnx("net died, it is started again");
 			(void)nanosleep(&pause, NULL);
 			net = start_net();
 		}

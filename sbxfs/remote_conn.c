@@ -97,7 +97,8 @@ rconn_free(struct rconn *rc)
 void
 remote_changed(struct box *b)
 {
-	if (b->rconn != NULL)
+	/* One that is begun reaches the agent of the new state. */
+	if (b->rconn != NULL && client_is_up(b->rconn->c))
 		client_drop(b->rconn->c);
 }
 

@@ -11,6 +11,7 @@
 #include "lib/mem.h"
 #include "sbxfs/links.h"
 #include "sbxfs/remote_impl.h"
+#include "sbxfs/trees.h"
 
 #define STEPS_MAX 400 /* names that are asked about */
 
@@ -41,12 +42,28 @@ rwalk_free(struct rwalk *w)
 	free(w);
 }
 
+/* Shown empty, so there are no links in it. */
+static bool
+is_closed(const char *path)
+{
+	char first[8];
+	size_t n = strcspn(path, "/");
+
+	if (n >= sizeof(first))
+		return false;
+	memcpy(first, path, n);
+	first[n] = '\0';
+	return trees_empty_dir(first);
+}
+
 static ssize_t
 known(void *arg, const char *path, char *to, size_t n)
 {
 	struct rwalk *w = arg;
 	size_t i, len;
 
+	if (is_closed(path))
+		return 0;
 	for (i = 0; i < w->n; i++) {
 		if (strcmp(w->v[i].path, path) != 0)
 			continue;
