@@ -1,6 +1,5 @@
 /*
- * The configuration: defaults, keys, profiles, images, variables, and what is
- * said of mistakes.
+ * The configuration: defaults, keys, variables, and what is said of mistakes.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,106 +9,13 @@
 
 #include "daemon/config.h"
 #include "daemon/config_impl.h"
-#include "lib/buf.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
+#include "tests/unit/config.h"
 #include "tests/unit/unit.h"
 
 /* Found from the root of the source, where the tests are run. */
 #define EXAMPLE "config/sbxd.toml"
-
-static char dir[64], path[96];
-static struct config *c;
-static struct err e;
-static struct buf warnings;
-
-static void
-on_warning(const char *text)
-{
-	buf_addf(&warnings, "%s\n", text);
-}
-
-static void
-write_file(const char *name, const char *text)
-{
-	FILE *f = fopen(name, "w");
-
-	ck_assert_ptr_nonnull(f);
-	ck_assert_int_ge(fputs(text, f), 0);
-	ck_assert_int_eq(fclose(f), 0);
-}
-
-static void
-setup(void)
-{
-	static const char *const variables[] = { "SANDBOX_SOCKET",
-		"SANDBOX_TCP", "SANDBOX_DATA_DIR", "SBXD_SOCKET", "SBXD_TCP",
-		"SBXD_DATA_DIR" };
-	size_t i;
-
-	for (i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
-		unsetenv(variables[i]);
-	strcpy(dir, "/tmp/unit.XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/sbxd.toml", dir);
-	c = NULL;
-}
-
-static void
-in_dir(char *to, size_t n, const char *name)
-{
-	snprintf(to, n, "%s/%s", dir, name);
-}
-
-static void
-teardown(void)
-{
-	char name[128];
-
-	config_free(c);
-	buf_done(&warnings);
-	(void)unlink(path);
-	in_dir(name, sizeof(name), "image.tar");
-	(void)unlink(name);
-	in_dir(name, sizeof(name), "image");
-	(void)rmdir(name);
-	ck_assert_int_eq(rmdir(dir), 0);
-}
-
-/* 0, or -1 and e; what was read before is gone. */
-static int
-load(const char *text)
-{
-	config_free(c);
-	c = NULL;
-	buf_clear(&warnings);
-	write_file(path, text);
-	return config_load(path, on_warning, &c, &e);
-}
-
-static void
-loads(const char *text)
-{
-	ck_assert_msg(load(text) == 0, "%s: %s", text, e.text);
-}
-
-/* The sentence is "FILE: " and this. */
-static void
-fails(const char *text, const char *want)
-{
-	ck_assert_msg(load(text) < 0, "%s", text);
-	ck_assert_ptr_null(c);
-	ck_assert(strncmp(e.text, path, strlen(path)) == 0);
-	ck_assert_str_eq(e.text + strlen(path) + 2, want);
-}
-
-static void
-warns(const char *text, const char *want)
-{
-	loads(text);
-	ck_assert_msg(strstr(buf_str(&warnings), want) != NULL,
-	    "\"%s\" is not in \"%s\"", want, buf_str(&warnings));
-}
 
 /*** Defaults ***/
 
@@ -529,131 +435,6 @@ START_TEST(keys_that_belong_together_fit_together)
 }
 END_TEST
 
-/*** Profiles ***/
-
-START_TEST(a_profile_has_its_values_and_the_defaults)
-{
-	const struct profile *p;
-
-	loads("[pool.base.small]\nmemory = '64m'\ncpu = 2\ntimeout = '1m'\n"
-	      "start_timeout = '2s'\nmin = 1\nmax = 3\npids = 0");
-	p = config_profile(c, "small");
-	ck_assert_int_eq(p->limits.memory_bytes, 64 << 20);
-	ck_assert_str_eq(p->memory_text, "64m");
-	ck_assert_int_eq(p->limits.cpu_milli, 2000);
-	ck_assert_int_eq(p->limits.pids, 0);
-	ck_assert_int_eq(p->limits.storage_bytes, 500 << 20);
-	ck_assert_int_eq(p->timeout_s, 60);
-	ck_assert_int_eq(p->start_timeout_ms, 2000);
-	ck_assert_int_eq(p->pool_min, 1);
-	ck_assert_int_eq(p->pool_max, 3);
-	ck_assert_ptr_nonnull(config_profile(c, "default"));
-	ck_assert_str_eq(TAILQ_FIRST(&c->profiles)->name, "default");
-}
-END_TEST
-
-START_TEST(a_table_stands_in_the_place_of_the_built_in_profile)
-{
-	const struct profile *p;
-
-	loads("[pool.base.default]\nmemory = '64m'");
-	p = config_profile(c, "default");
-	ck_assert_int_eq(p->limits.memory_bytes, 64 << 20);
-	ck_assert_int_eq(p->limits.cpu_milli, 0);
-	ck_assert_ptr_null(TAILQ_NEXT(p, link));
-}
-END_TEST
-
-START_TEST(the_pool_of_a_profile_has_room_for_its_minimum)
-{
-	loads("[pool]\nmin_base = 4\n[pool.base.a]\n[pool.base.b]\nmax = 1\n"
-	      "[pool.base.c]\nmin = 30");
-	ck_assert_int_eq(config_profile(c, "a")->pool_min, 4);
-	ck_assert_int_eq(config_profile(c, "a")->pool_max, 10);
-	ck_assert_int_eq(config_profile(c, "b")->pool_min, 1);
-	ck_assert_int_eq(config_profile(c, "b")->pool_max, 1);
-	ck_assert_int_eq(config_profile(c, "c")->pool_max, 30);
-	fails("[pool.base.x]\nmin = 5\nmax = 2",
-	    "line 3: pool.base.x.max must be >= its min, 5");
-	warns("[pool]\nmax_warm = 3\n[pool.base.x]\nmin = 9",
-	    "the profiles' min are 11 together, pool.max_warm is 3");
-}
-END_TEST
-
-START_TEST(a_profile_starts_from_an_image_that_is_there)
-{
-	fails("[pool.base.x]\nimage = 'debian'",
-	    "line 2: pool.base.x.image: there is no [images.debian]");
-}
-END_TEST
-
-START_TEST(a_profile_has_the_runtime_that_is_there)
-{
-	fails("[pool.base.x]\nruntime = 'docker'",
-	    "line 2: pool.base.x.runtime: must be \"native\", got \"docker\"");
-	fails("[pool.base.x]\nnetwork = 'nat'",
-	    "line 2: pool.base.x.network: must be \"none\", got \"nat\"");
-}
-END_TEST
-
-START_TEST(a_name_is_one_that_a_path_may_have)
-{
-	static const char *const bad[] = { "''", "'a b'", "'a/b'", "'..'", "_x",
-		"-x", "'a\\b'" };
-	char text[128];
-	size_t i;
-
-	loads("[pool.base.'a.b']\n[pool.base.1]\n");
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		snprintf(text, sizeof(text), "[pool.base.%s]", bad[i]);
-		ck_assert_msg(load(text) < 0, "%s", bad[i]);
-		snprintf(text, sizeof(text), "[images.%s]", bad[i]);
-		ck_assert_msg(load(text) < 0, "%s", bad[i]);
-	}
-	snprintf(text, sizeof(text), "[pool.base.%064d]", 0);
-	ck_assert_int_eq(load(text), -1);
-}
-END_TEST
-
-/*** Images ***/
-
-START_TEST(an_image_is_a_directory_or_an_archive)
-{
-	char name[128], text[512];
-
-	in_dir(name, sizeof(name), "image");
-	ck_assert_int_eq(mkdir(name, 0755), 0);
-	snprintf(text, sizeof(text), "[images.d]\npath = '%s'", name);
-	loads(text);
-	ck_assert_str_eq(config_image(c, "d")->rt.kind, "dir");
-	ck_assert_str_eq(config_image(c, "d")->rt.path, name);
-	ck_assert_str_eq(config_image(c, "d")->rt.name, "d");
-	in_dir(name, sizeof(name), "image.tar");
-	write_file(name, "");
-	snprintf(text, sizeof(text), "[images.t]\npath = '%s'", name);
-	loads(text);
-	ck_assert_str_eq(config_image(c, "t")->rt.kind, "tar");
-}
-END_TEST
-
-START_TEST(an_image_that_is_not_there_is_an_error_with_its_line)
-{
-	fails("[images.x]\npath = '/nope/x'",
-	    "line 2: images.x.path: /nope/x: No such file or directory");
-	fails("[images.x]\npath = '/dev/null'",
-	    "line 2: images.x.path: /dev/null: neither a directory nor an "
-	    "archive");
-	fails("\n[images.x]\n", "line 2: images.x.path is required");
-}
-END_TEST
-
-START_TEST(the_built_in_image_is_not_replaced)
-{
-	fails("[images.host]\npath = '/'",
-	    "line 1: images.host: the image host is built in");
-}
-END_TEST
-
 /*** Files and variables ***/
 
 START_TEST(a_file_that_was_named_has_to_be_there)
@@ -745,30 +526,10 @@ START_TEST(a_half_read_configuration_is_freed)
 }
 END_TEST
 
-START_TEST(a_limit_that_cannot_be_held_is_no_default)
-{
-	const struct profile *p;
-
-	config_unheld(RT_LIMIT_CPU | RT_LIMIT_PIDS);
-	loads("[pool.base.default]\npids = 9\n");
-	ck_assert_int_eq(config_profile(c, "default")->limits.pids, 9);
-	loads("");
-	p = config_profile(c, "default");
-	ck_assert_int_eq(p->limits.cpu_milli + p->limits.pids, 0);
-	config_unheld(RT_LIMIT_MEMORY);
-	loads("");
-	p = config_profile(c, "default");
-	ck_assert_int_eq(p->limits.cpu_milli, 1000);
-	config_unheld(0);
-}
-END_TEST
-
 int
 main(void)
 {
-	const TTest *const tests[] = {
-		a_limit_that_cannot_be_held_is_no_default,
-		without_a_word_the_defaults_hold,
+	const TTest *const tests[] = { without_a_word_the_defaults_hold,
 		without_a_word_the_default_limits_hold,
 		there_is_a_profile_and_an_image_in_any_case,
 		the_example_changes_nothing,
@@ -789,22 +550,12 @@ main(void)
 		a_cgroup_stays_below_the_mount, ids_are_whole_ranges_of_32_bits,
 		a_node_has_a_short_name, what_would_be_unprotected_is_refused,
 		keys_that_belong_together_fit_together,
-		a_profile_has_its_values_and_the_defaults,
-		a_table_stands_in_the_place_of_the_built_in_profile,
-		the_pool_of_a_profile_has_room_for_its_minimum,
-		a_profile_starts_from_an_image_that_is_there,
-		a_profile_has_the_runtime_that_is_there,
-		a_name_is_one_that_a_path_may_have,
-		an_image_is_a_directory_or_an_archive,
-		an_image_that_is_not_there_is_an_error_with_its_line,
-		the_built_in_image_is_not_replaced,
 		a_file_that_was_named_has_to_be_there,
 		a_file_that_everybody_may_write_is_a_warning,
 		variables_win_over_the_file,
 		a_bad_variable_is_an_error_with_its_name,
 		what_holds_until_the_next_start_is_kept_and_said,
-		a_half_read_configuration_is_freed
-	};
+		a_half_read_configuration_is_freed };
 	Suite *s = suite_create("daemon");
 
 	UNIT_ADD_IN(s, "config", tests, setup, teardown);
