@@ -16,9 +16,9 @@ far=$!
 undo() {
 	local rc=$?
 
-	kill $far
-	ip link del ${dev}a
-	(exit $rc)
+	kill "$far"
+	ip link del "${dev}a"
+	(exit "$rc")
 	stop_all
 }
 trap 'undo 2>/dev/null' EXIT
@@ -26,12 +26,12 @@ wait_for 5 test "/proc/$far/ns/net" -ef "/proc/$far/ns/net"
 sleep 0.1
 ip link add ${dev}a type veth peer name ${dev}b 2>/dev/null ||
     skip "needs virtual network devices"
-ip link set ${dev}b netns $far && ip addr add $us/30 dev ${dev}a &&
-    ip link set ${dev}a up || fail "no network"
+ip link set "${dev}b" netns "$far" && ip addr add "$us/30" dev "${dev}a" &&
+    ip link set "${dev}a" up || fail "no network"
 there() {
 	nsenter -t $far -n "$@"
 }
-there ip addr add $them/30 dev ${dev}b && there ip link set ${dev}b up ||
+there ip addr add "$them/30" dev "${dev}b" && there ip link set "${dev}b" up ||
     fail "no network there"
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
@@ -87,7 +87,7 @@ wait_for 10 synced
 mkdir "$M/web" || fail mkdir
 has "whose it is" "$(cat "$M/web/status")" 'owner alice'
 echo 'echo out; echo err >&2; exit 3' >"$M/web/exec"
-eq "its output" "$(cat "$M/web/exec" | sort | tr '\n' ' ')" "err out "
+eq "its output" "$(sort "$M/web/exec" | tr '\n' ' ')" "err out "
 has "its status" "$(cat "$M/web/wait")" '1 3 '
 has "the log" "$(cat "$M/web/log")" out
 exec 3<>"$M/web/exec"
@@ -176,10 +176,10 @@ wait_for 5 back
 
 # A network that swallows everything: it is found out.
 if [ "${SBX_LONG:-}" = 1 ]; then
-	ip link set ${dev}a down
+	ip link set "${dev}a" down
 	timeout 60 cat "$M/web/status" >/dev/null 2>&1
 	eq "without a network" $? 1
-	ip link set ${dev}a up
+	ip link set "${dev}a" up
 	wait_for 40 back
 fi
 rm -r "$M/web" || fail "rm -r"
