@@ -147,6 +147,8 @@ treq_follow(struct treq *r, struct job *job, bool data, bool more)
 	struct err e;
 	int fd = -1;
 
+	/* over a network the output is read by pread */
+	data = data && !r->conn->remote;
 	if (data && (fd = job_open(job)) < 0) {
 		err_set(&e, -fd, "the output of job %d", job->number);
 		treq_fail(r, &e);
@@ -206,8 +208,6 @@ tree_follow(struct treq *r)
 		return;
 	if (JSON_TAKE(r->params, fields, &e) < 0) {
 		treq_bad_params(r, &e);
-	} else if (data && r->conn->remote) {
-		treq_fail_code(r, EPERM, "no descriptors over a network");
 	} else if (data && sb->state == SB_CREATING &&
 	    !TAILQ_EMPTY(&sb->jobs)) {
 		/* Output is kept where the broker has yet to make a place. */

@@ -137,6 +137,7 @@ started(struct call *c, const struct reply *r)
 			kill_job(&v->st.h, v->f.job);
 		follow_done(&v->f, c->s);
 	}
+	follow_fetch(&v->f, &v->st.h, fetched);
 	stream_wake(&v->st);
 }
 
