@@ -218,8 +218,7 @@ fill_entry(struct sbxfs *s, struct node *n, const struct stat *st,
 	e->ino = (fuse_ino_t)(uintptr_t)n;
 	e->attr = *st;
 	show(n->box, &e->attr);
-	e->entry_timeout = fs_timeout(s);
-	e->attr_timeout = fs_attr_timeout(s, n, st);
+	e->entry_timeout = e->attr_timeout = fs_attr_timeout(s, n, st);
 }
 
 int

@@ -33,7 +33,8 @@ void fs_stat_root(const struct node *n, struct stat *st);
 int fs_entry(struct sbxfs *s, struct node *parent, const char *name,
     struct fuse_entry_param *e);
 /* The timeout of names in fs/, and of n's attributes: those of a file with
- * other names change by these as well. */
+ * other names change by these as well, and what it may become is judged by
+ * them: such a name is looked up each time. */
 double fs_timeout(const struct sbxfs *s);
 double fs_attr_timeout(
     const struct sbxfs *s, const struct node *n, const struct stat *st);

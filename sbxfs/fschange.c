@@ -155,6 +155,7 @@ fs_link(struct sbxfs *s, struct node *n, struct node *to, const char *newname)
 	if (r < 0)
 		return r;
 	/* The kernel does not see that the new name is of the same file. */
+	kernel_forget_names(s, NULL);
 	kernel_forget_attr(s, n);
 	return 0;
 }

@@ -100,8 +100,10 @@ static void
 linked(struct rcall *k, const struct reply *r)
 {
 	/* The kernel does not see that the new name is of the same file. */
-	if (r->error == 0)
+	if (r->error == 0) {
+		kernel_forget_names(k->s, NULL);
 		kernel_forget_attr(k->s, k->to);
+	}
 	rcall_entry(k, r);
 }
 

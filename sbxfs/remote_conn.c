@@ -435,8 +435,7 @@ rentry_fill(const struct sbxfs *s, struct node *n, const struct stat *st,
 	e->ino = (fuse_ino_t)(uintptr_t)n;
 	e->attr = *st;
 	e->attr.st_ino = fs_number(st);
-	e->entry_timeout = fs_timeout(s);
-	e->attr_timeout = fs_attr_timeout(s, n, st);
+	e->entry_timeout = e->attr_timeout = fs_attr_timeout(s, n, st);
 }
 
 void
