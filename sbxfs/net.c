@@ -63,7 +63,7 @@ struct line {
 static pthread_mutex_t said_lock = PTHREAD_MUTEX_INITIALIZER;
 static char said[256]; /* under said_lock: not said again and again */
 
-static void
+static void __attribute__((format(printf, 2, 3)))
 say(const struct line *l, const char *fmt, ...)
 {
 	char text[256];
