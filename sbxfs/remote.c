@@ -295,6 +295,9 @@ add_flags(json_t *params, int flags)
 	int mode = flags & O_ACCMODE;
 	size_t i;
 
+	/* Who reads only may empty it as well, if it may write. */
+	if (mode == O_RDONLY && (flags & O_TRUNC) != 0)
+		mode = O_RDWR;
 	json_object_set_new(
 	    params, "flags", json_string(access[mode != O_ACCMODE ? mode : 0]));
 	for (i = 0; i < sizeof(more) / sizeof(more[0]); i++)

@@ -124,6 +124,23 @@ cmp "$W/big" "$M/web/fs/root/big" || fail "what came back"
 dd if="$M/web/fs/root/big" bs=1000003 skip=7 count=3 2>/dev/null |
     cmp - <(dd if="$W/big" bs=1000003 skip=7 count=3 2>/dev/null) ||
     fail "a part of it"
+echo gone >"$M/web/fs/root/t"
+/usr/bin/python3 - "$M/web/fs/root/t" <<'P' || fail "flags of open"
+import os, sys
+fd = os.open(sys.argv[1], os.O_RDONLY | os.O_TRUNC)
+assert os.fstat(fd).st_size == 0 and os.read(fd, 9) == b''
+a = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)
+b = os.open(sys.argv[1], os.O_WRONLY)
+os.write(a, b'one')
+os.write(a, b'two')
+os.write(b, b'O')
+os.unlink(sys.argv[1])
+assert os.fstat(a).st_nlink == 0 and os.pread(fd, 9, 0) == b'Onetwo'
+try:
+    os.open(sys.argv[1] + '/x', os.O_RDONLY)
+except FileNotFoundError:
+    pass
+P
 mkdir "$W/tree"
 cp -r /usr/include/linux/netfilter "$W/tree/"
 cp -r "$W/tree" "$M/web/fs/root/" || fail "cp -r"
