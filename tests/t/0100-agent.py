@@ -314,7 +314,7 @@ def test_job_terminal(agent, c):
     job.done()
     os.close(job.inp)
     # one that nobody reads any more, and something still holds it
-    job = Job(c, "seq 1 100000 & seq 1 1000", stdin=True, size=(1, 1))
+    job = Job(c, "seq 1 1000; seq 1 100000 &", stdin=True, size=(1, 1))
     r = job.exit()
     assert r["code"] == 0, r
     job.ack()

@@ -81,6 +81,7 @@ free_one(struct sandbox *sb)
 	json_decref(sb->modes);
 	json_decref(sb->labels);
 	json_decref(sb->env);
+	json_decref(sb->exposed);
 	free(sb);
 }
 
