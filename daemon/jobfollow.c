@@ -107,6 +107,36 @@ job_full(const struct job *job)
 	return false;
 }
 
+/* Whether what comes is for the log and for one follower's pass, if any. */
+static bool
+passes(const struct job *job, struct follower **ret_to)
+{
+	struct follower *fo;
+
+	*ret_to = NULL;
+	TAILQ_FOREACH (fo, &job->priv->followers, link) {
+		if (fo->output == NULL && fo->more == NULL)
+			continue;
+		if (*ret_to != NULL || fo->pass == NULL || fo->output != NULL)
+			return false;
+		*ret_to = fo;
+	}
+	return job->truncated && job->state == JOB_RUNNING;
+}
+
+size_t
+job_pass(struct job *job, int fd)
+{
+	struct follower *to;
+	size_t n;
+
+	if (!passes(job, &to) || to == NULL || (n = to->pass(to, fd)) == 0)
+		return 0;
+	spool_log_take(job_spool(job->sb), fd, n);
+	tree_log(job->sb->f);
+	return n;
+}
+
 void
 job_output(struct job *job, enum job_stream s, const void *p, size_t n)
 {

@@ -87,12 +87,16 @@ stream_of(const struct job_pipe *p)
 	return p == &p->job->priv->out[JOB_STDERR] ? JOB_STDERR : JOB_STDOUT;
 }
 
-/* Bytes taken, 0 when there is nothing now, -1 at its end. */
+/* Bytes taken, 0 when there is nothing now, -1 at its end. With pass perhaps
+ * without reading them. */
 static ssize_t
-take(struct job_pipe *p)
+take(struct job_pipe *p, bool pass)
 {
 	ssize_t n;
 
+	if (pass &&
+	    ((n = (ssize_t)job_pass(p->job, p->fd)) > 0 || job_full(p->job)))
+		return n;
 	do
 		n = read(p->fd, chunk, sizeof(chunk));
 	while (n < 0 && errno == EINTR);
@@ -130,7 +134,7 @@ on_readable(uv_poll_t *h, int status, int events)
 			unwatch(&job->priv->out[JOB_STDERR]);
 			break;
 		}
-		n = take(p);
+		n = take(p, true);
 		if (n > 0 && (size_t)n < sizeof(chunk) / 2)
 			break; /* it is empty, or nearly */
 	}
@@ -161,7 +165,7 @@ jobio_drain(struct job *job)
 		     p->fd >= 0 && n > 0 && total<PIPE_MAX; total += n> 0
 			 ? (size_t)n
 			 : 0)
-			n = take(p);
+			n = take(p, false);
 	}
 }
 

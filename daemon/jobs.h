@@ -49,13 +49,17 @@ struct follower {
 	    struct follower *fo, enum job_stream s, const void *p, size_t n);
 	/* Bytes as they arrive that are not kept any more. May be NULL. */
 	void (*more)(struct follower *fo, const void *p, size_t n);
+	/* Takes such bytes from a pipe where they stay: how many, 0 for none
+	 * now. Called instead of more where nobody else wants any. May be NULL.
+	 */
+	size_t (*pass)(struct follower *fo, int fd);
 	/* The kept output grew (JOB_BOTH size). May be NULL. */
 	void (*grew)(struct follower *fo);
 	/* Called once; the job is still there. Not following any more. */
 	void (*ended)(struct follower *fo);
 	void *arg;
-	/* Set in output or more: enough, for now; then follower_resume. Others
-	 * that follow the job wait as well, and so does the job. */
+	/* Set in output, more or pass: enough, for now; then follower_resume.
+	 * Others that follow the job wait as well, and so does the job. */
 	bool full;
 };
 

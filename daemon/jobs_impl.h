@@ -106,6 +106,10 @@ void job_ack(struct sandbox *sb, int number);
 
 /* Bytes of a stream have come. */
 void job_output(struct job *job, enum job_stream s, const void *p, size_t n);
+/* As job_output, of what a pipe of ours holds, from pipe to pipe: where all
+ * that is kept of it is there and at most one follower takes the rest. Bytes
+ * taken; 0 when it is not so, or there are none. */
+size_t job_pass(struct job *job, int fd);
 /* Somebody has enough, for now. */
 bool job_full(const struct job *job);
 void job_tell_ended(struct job *job);

@@ -358,17 +358,56 @@ open_log(struct spool *sp, int flags)
 	return true;
 }
 
+static bool
+log_room(struct spool *sp, size_t n)
+{
+	if (!open_log(sp, O_CREAT))
+		return false;
+	if (sp->log_size + n > SPOOL_LOG_MAX)
+		sp->log_size = 0;
+	return true;
+}
+
 void
 spool_log_add(struct spool *sp, const void *p, size_t n)
 {
-	if (!open_log(sp, O_CREAT))
+	if (!log_room(sp, n))
 		return;
-	if (sp->log_size + n > SPOOL_LOG_MAX)
-		sp->log_size = 0;
 	if (pwrite(sp->log_fd, p, n, (off_t)sp->log_size) != (ssize_t)n)
 		spool_failed(sp, "log");
 	else
 		sp->log_size += n;
+}
+
+/* As read, for who does not want the bytes. */
+static ssize_t
+skip(int pipe, size_t n)
+{
+	char waste[4096];
+
+	return read(pipe, waste, n < sizeof(waste) ? n : sizeof(waste));
+}
+
+void
+spool_log_take(struct spool *sp, int pipe, size_t n)
+{
+	bool ok = log_room(sp, n);
+	loff_t at = (loff_t)sp->log_size;
+	ssize_t r;
+
+	for (; n > 0; n -= (size_t)r) {
+		r = ok
+		    ? splice(pipe, NULL, sp->log_fd, &at, n, SPLICE_F_NONBLOCK)
+		    : skip(pipe, n);
+		if (r > 0)
+			continue;
+		if (!ok)
+			return; /* somebody else has read them */
+		spool_failed(sp, "log");
+		ok = false;
+		r = 0;
+	}
+	sp->log_size = (uint64_t)at;
 }
 
 ssize_t

@@ -102,6 +102,8 @@ void spool_rewrite_end(
 void spool_rewritten(struct spool *sp);
 
 void spool_log_add(struct spool *sp, const void *p, size_t n);
+/* The next n bytes of a pipe, which has them. */
+void spool_log_take(struct spool *sp, int pipe, size_t n);
 ssize_t spool_log_read(struct spool *sp, uint64_t off, void *p, size_t n);
 uint64_t spool_log_size(struct spool *sp);
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -148,9 +149,28 @@ more_add(struct more *m, const void *p, size_t n)
 }
 
 size_t
-more_waiting(const struct more *m)
+more_pass(struct more *m, int fd)
 {
-	return m != NULL ? m->out.len : 0;
+	struct pollfd room = { .fd = m->fd, .events = POLLOUT };
+	ssize_t n;
+
+	if (m->fd < 0 || m->poll != NULL)
+		return 0;
+	n = tee(fd, m->fd, PIPE_BYTES, SPLICE_F_NONBLOCK);
+	if (n < 0 && errno == EPIPE)
+		give_up(m);
+	else if (n < 0 && poll(&room, 1, 0) == 0)
+		watch(m);
+	if (n < 0)
+		return 0;
+	m->written += (size_t)n;
+	return (size_t)n;
+}
+
+bool
+more_full(const struct more *m)
+{
+	return m != NULL && m->poll != NULL;
 }
 
 uint64_t

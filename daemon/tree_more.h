@@ -6,6 +6,7 @@
 #ifndef DAEMON_TREE_MORE_H
 #define DAEMON_TREE_MORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -19,8 +20,12 @@ struct more *more_new(
 /* The end of it; NULL is fine. */
 void more_free(struct more *m);
 void more_add(struct more *m, const void *p, size_t n);
-/* Bytes that the reader has made no room for yet; NULL: none. */
-size_t more_waiting(const struct more *m);
+/* As more_add of what a pipe holds, which stays there: bytes taken, 0 for none
+ * now. */
+size_t more_pass(struct more *m, int fd);
+/* The reader has made no room yet: there are bytes that wait, or none are
+ * taken. NULL: no. */
+bool more_full(const struct more *m);
 /* Bytes given to the reader. */
 uint64_t more_written(const struct more *m);
 

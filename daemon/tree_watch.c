@@ -82,7 +82,7 @@ more_moved(void *arg)
 {
 	struct thandle *h = arg;
 
-	if (h->fo.full && more_waiting(h->more) == 0)
+	if (h->fo.full && !more_full(h->more))
 		follower_resume(&h->fo);
 }
 
@@ -104,7 +104,17 @@ job_more(struct follower *fo, const void *p, size_t n)
 		    reader);
 	}
 	more_add(h->more, p, n);
-	fo->full = more_waiting(h->more) != 0;
+	fo->full = more_full(h->more);
+}
+
+static size_t
+job_pass(struct follower *fo, int fd)
+{
+	struct thandle *h = fo->arg;
+	size_t n = h->more != NULL ? more_pass(h->more, fd) : 0;
+
+	fo->full = more_full(h->more);
+	return n;
 }
 
 static void
@@ -156,8 +166,10 @@ treq_follow(struct treq *r, struct job *job, bool data, bool more)
 	}
 	h = handle_new(r, FOLLOW_JOB);
 	/* who comes late has missed some already: the mark says so */
-	if (data && (!job->truncated || more))
+	if (data && (!job->truncated || more)) {
 		h->fo.more = job_more;
+		h->fo.pass = job_pass;
+	}
 	follow(h, job);
 	result = follow_result(h, job);
 	if (h->ended)
@@ -356,8 +368,7 @@ watch_send(struct tree_server *t)
 		next = TAILQ_NEXT(h, link);
 		if (h->kind < WATCH_FILES && t->grew[h->kind])
 			h->size = size_now(t, h);
-		if (h->kind == FOLLOW_JOB && h->ended &&
-		    more_waiting(h->more) == 0)
+		if (h->kind == FOLLOW_JOB && h->ended && !more_full(h->more))
 			send_ended(h);
 		else
 			send_grew(h);

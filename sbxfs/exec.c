@@ -81,6 +81,14 @@ exec_next(struct stream *st, char *p, size_t n)
 	return 0;
 }
 
+static int
+exec_pipe(struct stream *st, size_t *ret_n)
+{
+	const struct conv *v = (const struct conv *)st;
+
+	return v->error == 0 ? follow_pipe(&v->f, ret_n) : -1;
+}
+
 static bool
 exec_ready(const struct stream *st)
 {
@@ -226,6 +234,7 @@ new_conv(fuse_req_t req, struct node *n, const struct fuse_file_info *fi)
 	struct conv *v = stream_new(sizeof(*v), req, n, fi);
 
 	v->st.next = exec_next;
+	v->st.pipe = exec_pipe;
 	v->st.ready = exec_ready;
 	buf_limit(&v->script, SCRIPT_MAX);
 	follow_init(&v->f, v->st.h.s);

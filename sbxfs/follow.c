@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "lib/fd.h"
@@ -144,19 +145,40 @@ follow_down(struct follow *f)
 	f->h = -1;
 }
 
+/*
+ * How far the file may be read: no further than the front has said, since
+ * behind what is kept there is a mark, which those that `more` is for do not
+ * get; that comes before a size with the mark in it.
+ */
+static int64_t
+kept_end(const struct follow *f)
+{
+	return f->cut >= 0 ? f->cut : f->size;
+}
+
 bool
 follow_has_output(const struct follow *f)
 {
 	struct pollfd more = { .fd = f->more_fd, .events = POLLIN };
-	struct stat st;
 
 	if (f->remote)
 		return f->got.len != 0;
 	if (f->cut < 0 || f->pos < f->cut)
-		return f->fd >= 0 && fstat(f->fd, &st) == 0 &&
-		    st.st_size > f->pos;
+		return f->fd >= 0 && kept_end(f) > f->pos;
 	return f->more_fd >= 0 && poll(&more, 1, 0) == 1 &&
 	    (more.revents & POLLIN) != 0;
+}
+
+int
+follow_pipe(const struct follow *f, size_t *ret_n)
+{
+	int n = 0;
+
+	if (f->more_fd < 0 || f->pos < f->cut ||
+	    ioctl(f->more_fd, FIONREAD, &n) < 0 || n < 0)
+		return -1;
+	*ret_n = (size_t)n;
+	return f->more_fd;
 }
 
 /* Nothing now is 0 as its end is: then the job's end tells. */
@@ -233,8 +255,10 @@ follow_read(struct follow *f, char *p, size_t n)
 		return 0;
 	if (f->cut >= 0 && f->pos >= f->cut)
 		return read_more(f, p, n);
-	if (f->cut >= 0 && n > (size_t)(f->cut - f->pos))
-		n = (size_t)(f->cut - f->pos);
+	if (f->pos >= kept_end(f))
+		return 0;
+	if (n > (size_t)(kept_end(f) - f->pos))
+		n = (size_t)(kept_end(f) - f->pos);
 	do
 		r = pread(f->fd, p, n, f->pos);
 	while (r < 0 && errno == EINTR);

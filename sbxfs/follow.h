@@ -22,16 +22,16 @@ struct follow {
 	bool ended;
 	int code;
 	char secs[SECS_MAX];
-	int64_t h;   /* the front's number, -1 none */
-	int fd;	     /* the output; -1 none */
-	int64_t pos; /* of what was read of it */
-	int64_t cut; /* from there on by the pipe; -1: all is in fd */
-	int more_fd; /* the pipe, -1 none */
+	int64_t h;    /* the front's number, -1 none */
+	int fd;	      /* the output; -1 none */
+	int64_t pos;  /* of what was read of it */
+	int64_t cut;  /* from there on by the pipe; -1: all is in fd */
+	int more_fd;  /* the pipe, -1 none */
+	int64_t size; /* of the output, as far as the front said */
 	/* of a remote mount, where the output comes by calls, not by fd */
 	bool remote;
 	bool asking;	/* one is under way */
 	unsigned gen;	/* counts what was followed: whose answer it is */
-	int64_t size;	/* of the output, as far as the front said */
 	struct buf got; /* from pos on */
 };
 
@@ -60,6 +60,8 @@ int follow_fetched(
     struct follow *f, const struct call *c, const struct reply *r);
 /* More of the output: bytes, 0 none now, -errno. */
 bool follow_has_output(const struct follow *f);
+/* A pipe that the next *ret_n bytes are in, or -1. */
+int follow_pipe(const struct follow *f, size_t *ret_n);
 ssize_t follow_read(struct follow *f, char *p, size_t n);
 
 #endif

@@ -1,6 +1,7 @@
 #include "sbxfs/kernel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fuse.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -94,9 +95,18 @@ io_read(int fd, void *p, size_t n, void *userdata)
 	return read(fd, p, n);
 }
 
+static ssize_t
+op_splice(int in, off_t *in_off, int out, off_t *out_off, size_t n,
+    unsigned flags, void *userdata)
+{
+	(void)userdata;
+	return splice(in, in_off, out, out_off, n, flags);
+}
+
 const struct fuse_custom_io kernel_io = {
 	.writev = io_writev,
 	.read = io_read,
+	.splice_send = op_splice,
 };
 
 /*** Files that are handed over ***/

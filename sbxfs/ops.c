@@ -63,6 +63,8 @@ sbxfs_init(void *userdata, struct fuse_conn_info *conn)
 	/* Whoever looks for a name waits for none that is answered late. */
 	if ((conn->capable & FUSE_CAP_PARALLEL_DIROPS) != 0)
 		conn->want |= FUSE_CAP_PARALLEL_DIROPS;
+	/* what stream_reply has by a pipe */
+	conn->want |= conn->capable & FUSE_CAP_SPLICE_WRITE;
 	s->epoch = conn->proto_major > 7 || conn->proto_minor >= EPOCH_MINOR;
 }
 

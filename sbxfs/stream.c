@@ -8,6 +8,10 @@
 #include "lib/mem.h"
 
 #define READ_MAX (1u << 20)
+/* libfuse's pipe, which holds 1 MiB, has the head of the answer as well; and
+ * it wants pages that are full, which few bytes are not. */
+#define SPLICE_MAX (READ_MAX - (16u << 10))
+#define SPLICE_MIN (64u << 10)
 
 struct reader {
 	TAILQ_ENTRY(reader) link;
@@ -34,6 +38,25 @@ stream_opened(fuse_req_t req, struct stream *st)
 	handle_opened(req, &st->h, OPEN_STREAM);
 }
 
+/* From the pipe to the kernel without reading them here. */
+static bool
+answer_by_pipe(struct stream *st, fuse_req_t req, size_t n)
+{
+	struct fuse_bufvec bytes =
+	    FUSE_BUFVEC_INIT(n < SPLICE_MAX ? n : SPLICE_MAX);
+	size_t held;
+	int fd = st->pipe != NULL ? st->pipe(st, &held) : -1;
+
+	if (fd < 0 || held < SPLICE_MIN || n < SPLICE_MIN)
+		return false;
+	if (bytes.buf[0].size > held)
+		bytes.buf[0].size = held;
+	bytes.buf[0].flags = FUSE_BUF_IS_FD;
+	bytes.buf[0].fd = fd;
+	(void)fuse_reply_data(req, &bytes, 0);
+	return true;
+}
+
 /* False when there is nothing to say yet. */
 static bool
 answer(struct stream *st, fuse_req_t req, size_t n)
@@ -41,6 +64,8 @@ answer(struct stream *st, fuse_req_t req, size_t n)
 	static char bytes[READ_MAX]; /* one thread */
 	ssize_t r;
 
+	if (answer_by_pipe(st, req, n))
+		return true;
 	r = st->next(st, bytes, n < sizeof(bytes) ? n : sizeof(bytes));
 	if (r == -EAGAIN)
 		return false;

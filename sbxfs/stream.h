@@ -17,6 +17,9 @@ struct stream {
 	/* Puts at most n bytes at p: how many, 0 for an EOF, -EAGAIN when it
 	 * must be waited for, another -errno. */
 	ssize_t (*next)(struct stream *st, char *p, size_t n);
+	/* A pipe that holds at least *ret_n bytes, which are the next ones, or
+	 * -1 when next is to be asked. May be NULL. */
+	int (*pipe)(struct stream *st, size_t *ret_n);
 	/* Would next say anything but -EAGAIN? Takes nothing. */
 	bool (*ready)(const struct stream *st);
 	struct reader_list readers;

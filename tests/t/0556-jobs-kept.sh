@@ -46,6 +46,11 @@ eq "a late reader" "$(grep -c "$mark" <a/exec)" 1
 eq "a session" "$(bash -c 'exec 3<>a/exec
 echo "seq 1 2500000; echo end" >&3; cat <&3' | md5sum)" \
     "$( (seq 1 $LINES; echo end) | md5sum)"
+# The log, which has restarted meanwhile, has the last of it.
+n=$(stat -c %s a/log)
+n=$((n < 1000000 ? n : 1000000))
+eq "the log" "$(tail -c $n a/log | md5sum)" \
+    "$( (seq 1 $LINES; echo end) | tail -c $n | md5sum)"
 
 # Who comes late has the mark, and the end.
 begin "seq 1 $LINES; until [ -e go2 ]; do sleep .02; done; echo end"
