@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #include "lib/fd.h"
 #include "lib/mem.h"
@@ -140,6 +141,18 @@ stat_fd(struct node *n, int fd, struct stat *st)
 	return 0;
 }
 
+/* -1: it is not the directory that was asked for last. */
+static int
+kept_dir(const struct node *n)
+{
+	cleanup_buf struct buf path = BUF_INIT;
+
+	if (n->type != S_IFDIR || n->box->trees == NULL ||
+	    fs_path(n, NULL, &path) < 0)
+		return -1;
+	return trees_kept(n->box->trees, buf_str(&path));
+}
+
 int
 fs_stat(struct node *n, struct stat *st)
 {
@@ -150,6 +163,8 @@ fs_stat(struct node *n, struct stat *st)
 	/* What is open is asked, since its name may be gone. */
 	if (f != NULL && f->fd >= 0)
 		return stat_fd(n, f->fd, st);
+	if ((r = kept_dir(n)) >= 0)
+		return stat_fd(n, r, st);
 	if ((fd = fs_open_node(n, NULL, O_PATH | O_NOFOLLOW)) < 0)
 		return fd;
 	if ((r = stat_fd(n, fd, st)) < 0)
@@ -221,29 +236,72 @@ fill_entry(struct sbxfs *s, struct node *n, const struct stat *st,
 	e->entry_timeout = e->attr_timeout = fs_attr_timeout(s, n, st);
 }
 
+/* What a directory has under the name: beneath it, as fd_open_beneath. */
+static int
+stat_at(int dir, const char *name, struct stat *st)
+{
+	struct statx sx;
+
+	if (statx(dir, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+		STATX_BASIC_STATS, &sx) < 0)
+		return -errno;
+	if ((sx.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0)
+		return -EXDEV;
+	*st = (struct stat){
+		.st_dev = makedev(sx.stx_dev_major, sx.stx_dev_minor),
+		.st_ino = sx.stx_ino,
+		.st_mode = sx.stx_mode,
+		.st_nlink = sx.stx_nlink,
+		.st_uid = sx.stx_uid,
+		.st_gid = sx.stx_gid,
+		.st_rdev = makedev(sx.stx_rdev_major, sx.stx_rdev_minor),
+		.st_size = (off_t)sx.stx_size,
+		.st_blksize = sx.stx_blksize,
+		.st_blocks = (blkcnt_t)sx.stx_blocks,
+		.st_atim = { sx.stx_atime.tv_sec, sx.stx_atime.tv_nsec },
+		.st_mtim = { sx.stx_mtime.tv_sec, sx.stx_mtime.tv_nsec },
+		.st_ctim = { sx.stx_ctime.tv_sec, sx.stx_ctime.tv_nsec },
+	};
+	return 0;
+}
+
+/* The same of what may be another tree's own root. */
+static int
+stat_path(
+    const struct trees *t, struct buf *path, const char *name, struct stat *st)
+{
+	cleanup_fd int fd = -1;
+	int r;
+
+	if ((r = fs_path_add(path, name)) < 0)
+		return r;
+	trees_forget(t); /* it may be beneath, and this another */
+	if ((fd = trees_open(t, buf_str(path), O_PATH | O_NOFOLLOW)) < 0)
+		return fd;
+	return fstat(fd, st) < 0 ? -errno : 0;
+}
+
 int
 fs_entry(struct sbxfs *s, struct node *parent, const char *name,
     struct fuse_entry_param *e)
 {
+	const struct trees *t = parent->box->trees;
 	cleanup_buf struct buf path = BUF_INIT;
-	cleanup_fd int fd = -1;
 	struct stat st;
 	int r;
 
-	if (parent->box->trees == NULL)
+	if (t == NULL)
 		return -ESTALE;
 	if ((r = fs_path(parent, NULL, &path)) < 0)
 		return r;
 	if (trees_empty_dir(buf_str(&path)))
 		return -ENOENT;
-	if ((r = fs_path_add(&path, name)) < 0)
+	if (trees_fixed(t, buf_str(&path)))
+		r = stat_path(t, &path, name, &st);
+	else if ((r = trees_dir(t, buf_str(&path))) >= 0)
+		r = stat_at(r, name, &st);
+	if (r < 0)
 		return r;
-	fd =
-	    trees_open(parent->box->trees, buf_str(&path), O_PATH | O_NOFOLLOW);
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0)
-		return -errno;
 	fill_entry(s, fs_node_for(s, parent, name, &st), &st, e);
 	return 0;
 }

@@ -67,14 +67,19 @@ int fs_create(struct sbxfs *s, const struct fs_new *w,
 /* All but the size; then *st is as they are. */
 int fs_setattr(struct node *n, struct stat *st, int to_set);
 int fs_readlink(struct sbxfs *s, struct node *n, struct buf *ret);
-int fs_remove(
-    struct sbxfs *s, struct node *parent, const char *name, int flags);
+/* Freeing or cutting what has these attributes takes milliseconds. */
+bool fs_takes_long(const struct stat *st);
+/* On success *ret_held is the file that has lost its last name, if to free it
+ * takes long: the caller's to close, elsewhere. Otherwise -1. */
+int fs_unlink(
+    struct sbxfs *s, struct node *parent, const char *name, int *ret_held);
+int fs_rmdir(struct sbxfs *s, struct node *parent, const char *name);
 struct fs_name {
 	struct node *parent;
 	const char *name;
 };
 int fs_rename(struct sbxfs *s, const struct fs_name *from,
-    const struct fs_name *to, unsigned flags);
+    const struct fs_name *to, unsigned flags, int *ret_held);
 int fs_link(
     struct sbxfs *s, struct node *n, struct node *to, const char *newname);
 int fs_statfs(struct node *n, struct statvfs *sv);

@@ -12,40 +12,75 @@
 #include "sbxfs/links.h"
 #include "sbxfs/trees.h"
 
+/* Freeing or copying more than this takes milliseconds. */
+#define LONG_BYTES (64 << 20)
+
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452 /* Linux 6.6; glibc 2.36 does not know it */
 #endif
 
 /*** Where something may be changed ***/
 
-/*
- * Opens the directory for a change of name in it; the tree it is in goes to
- * *ret_tree. fixed: what cannot be replaced or removed is EBUSY.
- */
+/* The path of a directory, to an empty buffer, if names in it may change. */
+static int
+parent_path(const struct node *parent, struct buf *path)
+{
+	int r;
+
+	if (parent->box->life != BOX_LIVE || parent->box->trees == NULL)
+		return -ESTALE;
+	if ((r = fs_path(parent, NULL, path)) < 0)
+		return r;
+	return trees_empty_dir(buf_str(path)) ? -EPERM : 0;
+}
+
+/* EBUSY: the name in the directory of that path is neither removed nor
+ * replaced. */
+static int
+check_fixed(const struct trees *t, struct buf *path, const char *name)
+{
+	int r = fs_path_add(path, name);
+
+	if (r < 0)
+		return r;
+	return trees_fixed(t, buf_str(path)) ? -EBUSY : 0;
+}
+
+/* The directory, not the caller's to close. */
+static int
+kept_parent(const struct node *parent, const char *name, bool fixed)
+{
+	const struct trees *t = parent->box->trees;
+	cleanup_buf struct buf path = BUF_INIT;
+	int dir, r;
+
+	if ((r = parent_path(parent, &path)) < 0)
+		return r;
+	dir = trees_dir(t, buf_str(&path));
+	if (dir >= 0 && fixed && (r = check_fixed(t, &path, name)) < 0)
+		return r;
+	return dir;
+}
+
+/* One of two directories: its descriptor. The tree it is in goes to
+ * *ret_tree. */
 static int
 open_parent(const struct node *parent, const char *name, bool fixed,
     const struct tree **ret_tree)
 {
 	const struct trees *t = parent->box->trees;
 	cleanup_buf struct buf path = BUF_INIT;
+	cleanup_fd int dir = -1;
 	const char *rest;
-	int dir, r;
+	int r;
 
-	if (parent->box->life != BOX_LIVE || t == NULL)
-		return -ESTALE;
-	if ((r = fs_path(parent, NULL, &path)) < 0)
+	if ((r = parent_path(parent, &path)) < 0)
 		return r;
-	if (trees_empty_dir(buf_str(&path)))
-		return -EPERM;
 	*ret_tree = trees_at(t, buf_str(&path), &rest);
 	dir = trees_open(t, buf_str(&path), O_PATH | O_DIRECTORY);
-	if (dir < 0 || !fixed)
-		return dir;
-	r = fs_path_add(&path, name);
-	if (r == 0 && !trees_fixed(t, buf_str(&path)))
-		return dir;
-	(void)close(dir);
-	return r < 0 ? r : -EBUSY;
+	if (dir >= 0 && fixed && (r = check_fixed(t, &path, name)) < 0)
+		return r;
+	return steal_fd(&dir);
 }
 
 /*** Making ***/
@@ -110,12 +145,9 @@ make_at(int dir, const struct fs_new *w)
 int
 fs_make(const struct fs_new *w, int *ret_fd)
 {
-	const struct tree *t;
-	cleanup_fd int dir = -1;
-	int r;
+	int dir, r;
 
-	dir = open_parent(w->parent, w->name, false, &t);
-	if (dir < 0)
+	if ((dir = kept_parent(w->parent, w->name, false)) < 0)
 		return dir;
 	if ((r = become(w->parent->box, w->caller)) < 0)
 		return r;
@@ -171,17 +203,52 @@ forget(struct sbxfs *s, const struct node *parent, const char *name)
 		fs_orphan(s, n);
 }
 
-int
-fs_remove(struct sbxfs *s, struct node *parent, const char *name, int flags)
+bool
+fs_takes_long(const struct stat *st)
 {
-	const struct tree *t;
-	cleanup_fd int dir = -1;
+	return S_ISREG(st->st_mode) && st->st_blocks > LONG_BYTES / 512;
+}
+
+/* The file of that name, if its blocks would go with its name; or -1. */
+static int
+hold_long(int dir, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    st.st_nlink != 1 || !fs_takes_long(&st))
+		return -1;
+	return fd_open_beneath(dir, name, O_PATH | O_NOFOLLOW, 0);
+}
+
+int
+fs_unlink(struct sbxfs *s, struct node *parent, const char *name, int *ret_held)
+{
+	cleanup_fd int held = -1;
+	int dir;
 
 	if (parent->box->protect)
 		return -EBUSY;
-	if ((dir = open_parent(parent, name, true, &t)) < 0)
+	if ((dir = kept_parent(parent, name, true)) < 0)
 		return dir;
-	if (unlinkat(dir, name, flags) < 0)
+	held = hold_long(dir, name);
+	if (unlinkat(dir, name, 0) < 0)
+		return -errno;
+	forget(s, parent, name);
+	*ret_held = steal_fd(&held);
+	return 0;
+}
+
+int
+fs_rmdir(struct sbxfs *s, struct node *parent, const char *name)
+{
+	int dir;
+
+	if (parent->box->protect)
+		return -EBUSY;
+	if ((dir = kept_parent(parent, name, true)) < 0)
+		return dir;
+	if (unlinkat(dir, name, AT_REMOVEDIR) < 0)
 		return -errno;
 	forget(s, parent, name);
 	return 0;
@@ -250,10 +317,10 @@ rename_protected(
 
 int
 fs_rename(struct sbxfs *s, const struct fs_name *from, const struct fs_name *to,
-    unsigned flags)
+    unsigned flags, int *ret_held)
 {
 	const struct box *b = from->parent->box;
-	cleanup_fd int dir = -1, newdir = -1;
+	cleanup_fd int dir = -1, newdir = -1, held = -1;
 	const struct tree *t, *newt;
 	int r;
 
@@ -269,13 +336,17 @@ fs_rename(struct sbxfs *s, const struct fs_name *from, const struct fs_name *to,
 		return newdir;
 	if (t != newt)
 		return -EXDEV;
+	if (flags == 0)
+		held = hold_long(newdir, to->name);
 	become_root(b);
 	r = (b->protect ? rename_protected : rename_at)(
 	    dir, from->name, newdir, to->name, flags);
 	become_self();
 	if (r < 0)
 		return r;
+	trees_forget(b->trees); /* another may have asked for it since */
 	fs_renamed(s, from, to, flags);
+	*ret_held = steal_fd(&held);
 	return 0;
 }
 

@@ -12,16 +12,8 @@
 #include "sbxfs/control.h"
 #include "sbxfs/work.h"
 
-/* Freeing or copying more than this takes milliseconds. */
-#define LONG_BYTES (64 << 20)
 #define COPY_BYTES (8 << 20) /* in pieces: whoever wants more asks again */
 #define IO_BYTES (1 << 20)   /* as ops.c told the kernel */
-
-static bool
-takes_long(const struct stat *st)
-{
-	return S_ISREG(st->st_mode) && st->st_blocks > LONG_BYTES / 512;
-}
 
 /*** What a thread does with one open file ***/
 
@@ -225,50 +217,31 @@ close_later(fuse_req_t req, int fd)
 	work_add(&io->w);
 }
 
-/* The file of that name, if its blocks would go with its name; or -1. */
-static int
-hold_long(const struct node *parent, const char *name)
-{
-	cleanup_fd int fd = fs_open_node(parent, name, O_PATH | O_NOFOLLOW);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink != 1 ||
-	    !takes_long(&st))
-		return -1;
-	return steal_fd(&fd);
-}
-
 /* Answers what has taken away the name of what fd holds, -1 nothing. */
 static void
 reply_held(fuse_req_t req, int r, int fd)
 {
-	if (r == 0 && fd >= 0) {
+	if (fd >= 0)
 		close_later(req, fd);
-		return;
-	}
-	close_fd(&fd);
-	reply_err(req, -r);
+	else
+		reply_err(req, -r);
 }
 
 void
-fsreq_remove(fuse_req_t req, struct node *parent, const char *name, int flags)
+fsreq_unlink(fuse_req_t req, struct node *parent, const char *name)
 {
-	int fd = -1;
+	int fd = -1, r = fs_unlink(req_fs(req), parent, name, &fd);
 
-	if ((flags & AT_REMOVEDIR) == 0)
-		fd = hold_long(parent, name);
-	reply_held(req, fs_remove(req_fs(req), parent, name, flags), fd);
+	reply_held(req, r, fd);
 }
 
 void
 fsreq_rename(fuse_req_t req, const struct fs_name *from,
     const struct fs_name *to, unsigned flags)
 {
-	int fd = -1;
+	int fd = -1, r = fs_rename(req_fs(req), from, to, flags, &fd);
 
-	if (flags == 0)
-		fd = hold_long(to->parent, to->name);
-	reply_held(req, fs_rename(req_fs(req), from, to, flags), fd);
+	reply_held(req, r, fd);
 }
 
 void
@@ -277,7 +250,7 @@ fsreq_release(fuse_req_t req, struct fs_file *f)
 	struct stat st;
 
 	if (f->dir == NULL && f->fd >= 0 && fstat(f->fd, &st) == 0 &&
-	    st.st_nlink == 0 && takes_long(&st))
+	    st.st_nlink == 0 && fs_takes_long(&st))
 		close_later(NULL, fs_close_but_fd(req_fs(req), f));
 	else
 		fs_close(req_fs(req), f);
@@ -302,7 +275,7 @@ cuts_long(int fd, off_t size)
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && size < st.st_size && takes_long(&st);
+	return fstat(fd, &st) == 0 && size < st.st_size && fs_takes_long(&st);
 }
 
 /* truncate(2) sets the times by other rules than ftruncate(2). */

@@ -10,8 +10,7 @@
 
 void fsreq_setattr(fuse_req_t req, struct node *n, const struct stat *st,
     int to_set, const struct fs_file *f);
-void fsreq_remove(
-    fuse_req_t req, struct node *parent, const char *name, int flags);
+void fsreq_unlink(fuse_req_t req, struct node *parent, const char *name);
 void fsreq_rename(fuse_req_t req, const struct fs_name *from,
     const struct fs_name *to, unsigned flags);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "sbxfs/impl.h"
+#include "sbxfs/trees.h"
 
 #ifndef FUSE_NOTIFY_INC_EPOCH
 #define FUSE_NOTIFY_INC_EPOCH 8 /* FUSE 7.44 */
@@ -164,6 +165,8 @@ kernel_forget_names(struct sbxfs *s, struct box *b)
 	inc_epoch(s);
 	if (b == NULL)
 		return;
+	if (b->trees != NULL)
+		trees_forget(b->trees);
 	/* The epoch is of names; what is open keeps its attributes. */
 	LIST_FOREACH (n, &b->opened, opened)
 		kernel_forget_attr(s, n);

@@ -209,7 +209,7 @@ op_unlink(fuse_req_t req, fuse_ino_t ino, const char *name)
 	else if (fs_check(parent) < 0)
 		reply_err(req, ENOENT);
 	else
-		fsreq_remove(req, parent, name, 0);
+		fsreq_unlink(req, parent, name);
 }
 
 static void
@@ -222,7 +222,7 @@ op_rmdir(fuse_req_t req, fuse_ino_t ino, const char *name)
 	else if (fs_check(parent) < 0)
 		reply_err(req, ENOENT);
 	else
-		fsreq_remove(req, parent, name, AT_REMOVEDIR);
+		reply_err(req, -fs_rmdir(req_fs(req), parent, name));
 }
 
 static void

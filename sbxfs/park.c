@@ -106,6 +106,7 @@ got_trees(void *arg, const struct reply *r)
 		park_fail(a->s, b, r->error != 0 ? -r->error : EIO);
 	} else {
 		trees_drop(b);
+		t->keep = a->s->epoch;
 		b->trees = t;
 		a->s->fs_seen = true;
 		resume(a->s, b);

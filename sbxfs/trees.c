@@ -4,10 +4,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/fd.h"
 #include "lib/mem.h"
 #include "sbxfs/box.h"
+
+#define KEEP_MS 10
 
 static void
 add_tree(struct trees *t, const char *prefix, bool ro, int fd)
@@ -53,6 +56,25 @@ bad:
 	return NULL;
 }
 
+/* Of all tables one: nobody holds more descriptors for it. */
+static struct {
+	const struct trees *t; /* NULL: none */
+	char *path;
+	int fd;
+	int64_t until_ms;
+} kept = { .fd = -1 };
+
+void
+trees_forget(const struct trees *t)
+{
+	if (kept.t != t || t == NULL)
+		return;
+	kept.t = NULL;
+	close_fd(&kept.fd);
+	free(kept.path);
+	kept.path = NULL;
+}
+
 void
 trees_free(struct trees *t)
 {
@@ -60,6 +82,7 @@ trees_free(struct trees *t)
 
 	if (t == NULL)
 		return;
+	trees_forget(t);
 	for (i = 0; i < t->n; i++) {
 		close_fd(&t->t[i].fd);
 		free(t->t[i].prefix);
@@ -134,6 +157,42 @@ trees_open(const struct trees *t, const char *path, int flags)
 		path += n + 1;
 	}
 	return fd_open_beneath(at, path, flags, 0);
+}
+
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int
+trees_kept(const struct trees *t, const char *path)
+{
+	if (kept.t != t || !t->keep || now_ms() >= kept.until_ms ||
+	    strcmp(kept.path, path) != 0)
+		return -1;
+	return kept.fd;
+}
+
+int
+trees_dir(const struct trees *t, const char *path)
+{
+	int fd = trees_kept(t, path);
+
+	if (fd >= 0)
+		return fd;
+	fd = trees_open(t, path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+	if (fd < 0)
+		return fd;
+	trees_forget(kept.t);
+	kept.t = t;
+	kept.path = xstrdup(path);
+	kept.fd = fd;
+	kept.until_ms = now_ms() + KEEP_MS;
+	return fd;
 }
 
 bool

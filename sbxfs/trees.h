@@ -31,6 +31,7 @@ struct tree {
 struct trees {
 	uint32_t run;
 	uid_t base; /* inside 0 on the host */
+	bool keep;  /* the kernel remembers names as well */
 	size_t n;
 	struct tree t[TREES_MAX];
 };
@@ -48,6 +49,19 @@ const struct tree *trees_at(
 /* Opens the path beneath its tree, as fd_open_beneath but of any length. The
  * guest may move directories meanwhile: what is opened is still beneath. */
 int trees_open(const struct trees *t, const char *path, int flags);
+/*
+ * An O_PATH descriptor of the directory at the path, not the caller's to
+ * close and good until the next call: the last one is kept for some
+ * milliseconds, since the next request is most often for the same. A guest
+ * may move it meanwhile, which the kernel would not hear of sooner either;
+ * whoever learns of it says trees_forget. To look it up is to ask for the
+ * one above it, which takes its place. Where t->keep is false, it is
+ * opened each time.
+ */
+int trees_dir(const struct trees *t, const char *path);
+/* The one that is kept, if it is of the path; otherwise -1. */
+int trees_kept(const struct trees *t, const char *path);
+void trees_forget(const struct trees *t);
 /* Is path the prefix of a row, or one of proc, dev, sys? Those are neither
  * removed nor renamed. */
 bool trees_fixed(const struct trees *t, const char *path);
