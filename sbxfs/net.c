@@ -57,7 +57,7 @@ struct line {
 	bool held; /* frames wait in `in` for room on the other side */
 	bool broken;
 	int64_t heard_ms;
-	int64_t pinged_ms;
+	bool pinged; /* since then */
 };
 
 static pthread_mutex_t said_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -353,6 +353,7 @@ recv_sock(struct line *l)
 		return;
 	}
 	l->heard_ms = now_ms();
+	l->pinged = false;
 	l->more = true;
 	ws_feed(l->ws, bytes, n);
 	l->broken |= ws_over(l->ws);
@@ -448,14 +449,13 @@ recv_fd(struct line *l)
 static void
 keep_alive(struct line *l)
 {
-	int64_t now = now_ms(), silent = now - l->heard_ms;
+	int64_t silent = now_ms() - l->heard_ms;
 
 	if (silent > 2 * NET_SILENCE_S * 1000) {
 		say(l, "silent for %d seconds", 2 * NET_SILENCE_S);
 		l->broken = true;
-	} else if (silent > NET_SILENCE_S * 1000 &&
-	    l->pinged_ms < l->heard_ms) {
-		l->pinged_ms = now;
+	} else if (silent > NET_SILENCE_S * 1000 && !l->pinged) {
+		l->pinged = true;
 		ws_ping(l->ws);
 	}
 }
