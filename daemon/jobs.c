@@ -629,6 +629,12 @@ job_open(struct job *job)
 	return fd;
 }
 
+bool
+job_is_short(const struct job *job)
+{
+	return job->priv->kept.where != KEPT_FILE;
+}
+
 int
 job_exit_status(const struct job *job)
 {

@@ -157,6 +157,9 @@ ssize_t job_read(
  * Its size is job->size[JOB_BOTH]. */
 int job_open(struct job *job);
 
+/* What it said is little so far and in no file: it may be its end already. */
+bool job_is_short(const struct job *job);
+
 /* Follows from now on; an ended job calls ended before it returns. */
 void job_follow(struct job *job, struct follower *fo);
 void job_unfollow(struct follower *fo);

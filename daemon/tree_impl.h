@@ -180,6 +180,9 @@ void conn_sync(struct tree_conn *c);
 
 /* Answers r as job.follow: from now on its client follows the job. */
 void treq_follow(struct treq *r, struct job *job, bool data, bool more);
+/* The same with data, of one that has just been started: what it says comes
+ * by a notification. */
+void treq_follow_new(struct treq *r, struct job *job);
 void watch_send(struct tree_server *t);
 void watch_conn_gone(struct tree_conn *c);
 

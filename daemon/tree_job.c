@@ -58,7 +58,7 @@ tree_job_start(struct treq *r)
 			input_open(r->conn, job, h, true);
 		/* who starts a session's command reads its output next */
 		if (a.session)
-			treq_follow(r, job, true, false);
+			treq_follow_new(r, job);
 		else
 			treq_reply(r, json_pack("{s:i}", "job", job->number));
 		return;

@@ -13,6 +13,8 @@
 #include "lib/fd.h"
 #include "lib/mem.h"
 
+#define TEXT_MAX 4096
+
 struct thandle {
 	TAILQ_ENTRY(thandle) link; /* of the server */
 	struct tree_conn *conn;
@@ -22,8 +24,10 @@ struct thandle {
 	char id[RT_ID_MAX];
 	enum job_stream stream;
 	struct follower fo;
-	const struct job *job; /* until it has ended */
-	struct more *more;     /* NULL: all was kept so far */
+	struct job *job;   /* until it has ended */
+	bool owes_file;	   /* the output is given when there is any */
+	json_t *output;	   /* or, where it is short, with the end */
+	struct more *more; /* NULL: all was kept so far */
 	uint64_t size, told;
 	bool ended;
 	int code;
@@ -52,6 +56,7 @@ handle_free(struct thandle *h)
 	if (h->fo.job != NULL)
 		job_unfollow(&h->fo);
 	more_free(h->more);
+	json_decref(h->output);
 	free(h);
 }
 
@@ -69,11 +74,44 @@ watch_conn_gone(struct tree_conn *c)
 
 /*** Jobs ***/
 
+/*
+ * A session's command mostly says little and ends soon: no file is made of
+ * that. Where none can be had, its reader finds less than it was told.
+ */
+static void
+give_file(struct thandle *h)
+{
+	int fd = h->owes_file ? job_open(h->job) : -1;
+
+	if (fd < 0)
+		return;
+	h->owes_file = false;
+	conn_notify_fd(
+	    h->conn, "file", json_pack("{s:I}", "h", (json_int_t)h->h), fd);
+}
+
+/* Text, as JSON has no other. */
+static void
+give_text(struct thandle *h)
+{
+	char text[TEXT_MAX];
+	ssize_t n = -1;
+
+	if (h->owes_file && h->size <= sizeof(text))
+		n = job_read(h->job, JOB_BOTH, 0, text, sizeof(text));
+	if (n >= 0 && (uint64_t)n == h->size)
+		h->output = json_stringn(text, (size_t)n);
+	if (h->output == NULL)
+		give_file(h);
+}
+
 static void
 job_grew(struct follower *fo)
 {
 	struct thandle *h = fo->arg;
 
+	if (!job_is_short(h->job))
+		give_file(h);
 	h->size = h->job->size[h->stream];
 }
 
@@ -92,6 +130,7 @@ job_more(struct follower *fo, const void *p, size_t n)
 	struct thandle *h = fo->arg;
 	int reader;
 
+	give_file(h);
 	if (h->more == NULL) {
 		h->more = more_new(h->conn->t->f->loop, more_moved, h, &reader);
 		if (h->more == NULL) {
@@ -125,6 +164,7 @@ job_ended(struct follower *fo)
 	h->size = h->job->size[h->stream];
 	h->code = job_exit_status(h->job);
 	value_job_secs(h->secs, h->job);
+	give_text(h);
 	h->ended = true;
 	h->job = NULL;
 }
@@ -149,6 +189,31 @@ follow_result(const struct thandle *h, const struct job *job)
 	    "secs", h->secs);
 }
 
+static void
+wants_all(struct thandle *h)
+{
+	h->fo.more = job_more;
+	h->fo.pass = job_pass;
+}
+
+void
+treq_follow_new(struct treq *r, struct job *job)
+{
+	struct thandle *h = handle_new(r, FOLLOW_JOB);
+	json_t *result;
+
+	/* over a network the output is read by pread */
+	if (!r->conn->remote) {
+		h->owes_file = true;
+		wants_all(h);
+	}
+	follow(h, job);
+	result = follow_result(h, job);
+	if (h->ended)
+		handle_free(h);
+	treq_reply(r, result);
+}
+
 void
 treq_follow(struct treq *r, struct job *job, bool data, bool more)
 {
@@ -166,10 +231,8 @@ treq_follow(struct treq *r, struct job *job, bool data, bool more)
 	}
 	h = handle_new(r, FOLLOW_JOB);
 	/* who comes late has missed some already: the mark says so */
-	if (data && (!job->truncated || more)) {
-		h->fo.more = job_more;
-		h->fo.pass = job_pass;
-	}
+	if (data && (!job->truncated || more))
+		wants_all(h);
 	follow(h, job);
 	result = follow_result(h, job);
 	if (h->ended)
@@ -354,8 +417,9 @@ send_ended(struct thandle *h)
 	more_free(h->more);
 	h->more = NULL;
 	conn_notify(h->conn, "ended",
-	    json_pack("{s:I,s:I,s:i,s:s}", "h", (json_int_t)h->h, "size",
-		(json_int_t)h->size, "code", h->code, "secs", h->secs));
+	    json_pack("{s:I,s:I,s:i,s:s,s:O*}", "h", (json_int_t)h->h, "size",
+		(json_int_t)h->size, "code", h->code, "secs", h->secs, "output",
+		h->output));
 	handle_free(h);
 }
 

@@ -138,7 +138,7 @@ started(struct call *c, const struct reply *r)
 
 	v->starting = false;
 	follow_done(&v->f, c->s);
-	if ((error = follow_answer(&v->f, r, true)) < 0)
+	if ((error = follow_answer(&v->f, r, false)) < 0)
 		v->error = -error;
 	if (v->closed) {
 		if (running(v))

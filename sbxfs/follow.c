@@ -67,6 +67,11 @@ static void
 take_end(struct follow *f, const json_t *o)
 {
 	const char *secs = json_string_value(json_object_get(o, "secs"));
+	const json_t *text = json_object_get(o, "output");
+
+	if (json_is_string(text) && !f->remote && f->fd < 0)
+		(void)buf_add(
+		    &f->got, json_string_value(text), json_string_length(text));
 
 	f->ended = true;
 	f->code = (int)json_integer_value(json_object_get(o, "code"));
@@ -120,6 +125,11 @@ follow_more(struct follow *f, const json_t *params, int fd)
 {
 	if (!is_ours(f, params))
 		return false;
+	if (json_object_get(params, "at") == NULL) {
+		close_fd(&f->fd);
+		f->fd = fd;
+		return true;
+	}
 	if (f->cut < 0)
 		f->cut = json_integer_value(json_object_get(params, "at"));
 	close_fd(&f->more_fd);
@@ -164,7 +174,7 @@ follow_has_output(const struct follow *f)
 	if (f->remote)
 		return f->got.len != 0;
 	if (f->cut < 0 || f->pos < f->cut)
-		return f->fd >= 0 && kept_end(f) > f->pos;
+		return (f->fd >= 0 || f->ended) && kept_end(f) > f->pos;
 	return f->more_fd >= 0 && poll(&more, 1, 0) == 1 &&
 	    (more.revents & POLLIN) != 0;
 }
@@ -249,14 +259,18 @@ follow_read(struct follow *f, char *p, size_t n)
 {
 	ssize_t r;
 
-	if (f->remote)
+	if (f->remote || f->got.len != 0)
 		return read_got(f, p, n);
-	if (f->fd < 0)
-		return 0;
 	if (f->cut >= 0 && f->pos >= f->cut)
 		return read_more(f, p, n);
 	if (f->pos >= kept_end(f))
 		return 0;
+	if (f->fd < 0) {
+		if (!f->ended)
+			return 0;
+		f->pos = kept_end(f); /* said once */
+		return -EIO;
+	}
 	if (n > (size_t)(kept_end(f) - f->pos))
 		n = (size_t)(kept_end(f) - f->pos);
 	do

@@ -28,7 +28,9 @@ struct follow {
 	int64_t cut;  /* from there on by the pipe; -1: all is in fd */
 	int more_fd;  /* the pipe, -1 none */
 	int64_t size; /* of the output, as far as the front said */
-	/* of a remote mount, where the output comes by calls, not by fd */
+	/* of a remote mount, where the output comes by calls, not by fd; got is
+	 * also of a session's command that ended with little output and no fd
+	 */
 	bool remote;
 	bool asking;	/* one is under way */
 	unsigned gen;	/* counts what was followed: whose answer it is */
@@ -46,7 +48,8 @@ json_t *follow_again(const struct node *n, const struct follow *f, bool data);
 int follow_answer(struct follow *f, const struct reply *r, bool data);
 /* A `grew` or `ended`: true when it was for this one. */
 bool follow_notice(struct follow *f, bool ended, const json_t *params);
-/* A `more`: what comes after the kept output. fd is taken over if true. */
+/* A `file`: the kept output, or a `more`: what comes after it. fd is taken
+ * over if true. */
 bool follow_more(struct follow *f, const json_t *params, int fd);
 /* The connection is gone: it is to be asked for again. */
 void follow_down(struct follow *f);

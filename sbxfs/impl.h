@@ -95,7 +95,7 @@ struct file_ops {
 	/* A notification `grew`, `room` or `ended`; true when it was this
 	 * handle's. */
 	bool (*notice)(struct handle *h, bool ended, const json_t *params);
-	/* A `more`: the same, and takes fd if true. */
+	/* A `file` or `more`: the same, and takes fd if true. */
 	bool (*more)(struct handle *h, const json_t *params, int fd);
 };
 

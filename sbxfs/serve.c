@@ -198,6 +198,7 @@ static const struct {
 	{ "job.end", on_job_end },
 	{ "grew", on_grew },
 	{ "room", on_grew },
+	{ "file", on_more },
 	{ "more", on_more },
 	{ "ended", on_ended },
 };

@@ -52,6 +52,23 @@ n=$((n < 1000000 ? n : 1000000))
 eq "the log" "$(tail -c $n a/log | md5sum)" \
     "$( (seq 1 $LINES; echo end) | tail -c $n | md5sum)"
 
+# What a session's command says comes with its end where it is short text,
+# by a file where it is not.
+session() {
+	bash -c 'exec 3<>a/exec
+echo "$1" >&3; cat <&3; echo "${2:-true}" >&3; cat <&3' - "$@"
+}
+eq "nothing" "$(session true 'echo x')" x
+eq "text with a NUL" "$(session "printf 'a\\0\\303\\244'" | od -An -tx1 | tr -d " ")" 6100c3a4
+eq "no text" "$(session "printf '\\377\\0x'" | od -An -tx1 | tr -d " ")" ff0078
+for size in 4096 4097 9000 100000; do
+	eq "$size bytes" "$(session "head -c $size /dev/zero | tr '\\0' x" \
+	    'echo y' | tr -d '\n' | sha256sum)" \
+	    "$( (head -c $size /dev/zero | tr '\0' x; printf y) | sha256sum)"
+done
+eq "slowly" "$(session 'echo a; sleep .1; echo b; sleep .1; echo c' 'echo d' |
+    tr -d '\n')" abcd
+
 # Who comes late has the mark, and the end.
 begin "seq 1 $LINES; until [ -e go2 ]; do sleep .02; done; echo end"
 exec 5<a/exec
