@@ -88,7 +88,10 @@ open_parent(const struct node *parent, const char *name, bool fixed,
 /*
  * We make things as who they belong to: a sandbox's disk knows only the ids
  * of its range. These are of this thread, as the kernel has them, and our
- * capabilities stay (SECBIT_NO_SETUID_FIXUP, mount.c).
+ * capabilities stay (SECBIT_NO_SETUID_FIXUP, privs.c). To change one takes the
+ * kernel microseconds: the user's stays as it is for the next, since what we
+ * may do is in our capabilities; the group's does not, which decides whether
+ * a change takes a set-group-ID bit away.
  */
 static int
 become(const struct box *b, const struct caller *c)
@@ -112,9 +115,8 @@ become_root(const struct box *b)
 }
 
 static void
-become_self(void)
+leave_group(void)
 {
-	(void)setfsuid(0);
 	(void)setfsgid(0);
 }
 
@@ -153,7 +155,7 @@ fs_make(const struct fs_new *w, int *ret_fd)
 		return r;
 	if ((r = make_at(dir, w)) < 0)
 		r = -errno;
-	become_self();
+	leave_group();
 	if (r < 0 || (w->mode & S_IFMT) != S_IFREG)
 		return r;
 	if (ret_fd != NULL)
@@ -183,7 +185,7 @@ fs_link(struct sbxfs *s, struct node *n, struct node *to, const char *newname)
 		return -EXDEV;
 	become_root(n->box);
 	r = linkat(dir, n->name, newdir, newname, 0) < 0 ? -errno : 0;
-	become_self();
+	leave_group();
 	if (r < 0)
 		return r;
 	/* The kernel does not see that the new name is of the same file. */
@@ -341,7 +343,7 @@ fs_rename(struct sbxfs *s, const struct fs_name *from, const struct fs_name *to,
 	become_root(b);
 	r = (b->protect ? rename_protected : rename_at)(
 	    dir, from->name, newdir, to->name, flags);
-	become_self();
+	leave_group();
 	if (r < 0)
 		return r;
 	trees_forget(b->trees); /* another may have asked for it since */
@@ -380,7 +382,7 @@ change_mode(int fd, mode_t mode)
 		return -errno;
 	(void)setfsgid(st.st_gid);
 	r = set_mode(fd, mode);
-	(void)setfsgid(0);
+	leave_group();
 	return r;
 }
 
