@@ -7,6 +7,7 @@
 #include "sbxfs/serve.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -280,6 +281,18 @@ static const struct client_events events = {
 
 /*** The kernel ***/
 
+/* What is answered with nothing shows nothing. */
+static bool
+shows(const void *bytes, size_t n)
+{
+	const struct fuse_in_header *in = bytes;
+
+	if (n < sizeof(*in))
+		return true;
+	return in->opcode != FUSE_FORGET && in->opcode != FUSE_BATCH_FORGET &&
+	    in->opcode != FUSE_RELEASE;
+}
+
 static int
 handle_one(struct sbxfs *s, char *p)
 {
@@ -291,7 +304,8 @@ handle_one(struct sbxfs *s, char *p)
 		return -errno;
 	kernel_saw(s, p, (size_t)n);
 	used_note(s, p, (size_t)n);
-	client_drain(s->client);
+	if (shows(p, (size_t)n))
+		client_drain(s->client);
 	if (park_interrupt(s, p, (size_t)n) || park_take(s, p, (size_t)n))
 		return 0;
 	buf.size = (size_t)n;
