@@ -390,6 +390,20 @@ open_named(struct node *n, int flags)
 	return steal_fd(&fd);
 }
 
+/* Does this say that a file's name is gone, or that of another thing? */
+static bool
+says_other(int r)
+{
+	static const int errors[] = { ENOENT, ESTALE, ELOOP, ENOTDIR, EISDIR,
+		ENXIO };
+	size_t i;
+
+	for (i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+		if (r == -errors[i])
+			return true;
+	return false;
+}
+
 int
 fs_open_file(struct sbxfs *s, struct node *n, int flags)
 {
@@ -399,10 +413,10 @@ fs_open_file(struct sbxfs *s, struct node *n, int flags)
 	if (!n->hashed)
 		return open_orphan(n, flags);
 	fd = open_named(n, flags);
-	if ((fd != -ENOENT && fd != -ESTALE) || LIST_EMPTY(&n->files))
+	if (!says_other(fd) || LIST_EMPTY(&n->files))
 		return fd;
-	/* The name is gone, or another's. The kernel tries once more: looking
-	 * it up, or for what is open, where it came by that. */
+	/* The kernel tries once more: looking it up, or for what is open,
+	 * where it came by that. */
 	fs_orphan(s, n);
 	return -ESTALE;
 }

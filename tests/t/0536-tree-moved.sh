@@ -1,6 +1,7 @@
 #!/bin/bash
 # A directory that takes another's name: what is asked of the name next is
-# asked of that one, at once, whoever moved it.
+# asked of that one, at once, whoever moved it. And what takes the name of a
+# file that is open.
 # shellcheck source=tests/t/lib.sh
 . "${TOP:?}/tests/t/lib.sh"
 need_root
@@ -73,7 +74,21 @@ def moved_inside():
     assert sorted(os.listdir('i/s')) == ['made', 'new']
     assert os.listdir('j/s') == []
 
+# What is open is opened again by another way than its name.
+def replaced(script):
+    with open('f', 'w') as f:
+        f.write('old')
+    fd = os.open('f', os.O_RDWR)
+    run('rm f; ' + script)
+    for how in os.O_RDONLY, os.O_WRONLY:
+        os.close(os.open('/proc/self/fd/%d' % fd, how))
+    assert os.pread(fd, 10, 0) == b'old'
+    os.close(fd)
+    run('rm -r f')
+
 os.chdir('w/fs/root')
+for script in 'true >f', 'ln -s x f', 'mkdir f', 'mkfifo f':
+    replaced(script)
 for i in range(10):
     moved_outside()
     removed_outside()
