@@ -182,7 +182,7 @@ test:
 	$(SUBMAKE) tests
 	@B=$(B) tests/run
 test-long:
-	@config/deps build test
+	@config/deps build test long
 	$(SUBMAKE) tests
 	@B=$(B) SBX_LONG=1 tests/run
 asan:
