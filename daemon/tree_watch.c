@@ -199,19 +199,20 @@ wants_all(struct thandle *h)
 void
 treq_follow_new(struct treq *r, struct job *job)
 {
-	struct thandle *h = handle_new(r, FOLLOW_JOB);
-	json_t *result;
+	struct thandle *h;
 
+	if (job->state == JOB_ENDED) { /* it could not even be begun */
+		treq_follow(r, job, true, false);
+		return;
+	}
+	h = handle_new(r, FOLLOW_JOB);
 	/* over a network the output is read by pread */
 	if (!r->conn->remote) {
 		h->owes_file = true;
 		wants_all(h);
 	}
 	follow(h, job);
-	result = follow_result(h, job);
-	if (h->ended)
-		handle_free(h);
-	treq_reply(r, result);
+	treq_reply(r, follow_result(h, job));
 }
 
 void

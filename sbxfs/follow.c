@@ -87,8 +87,8 @@ follow_answer(struct follow *f, const struct reply *r, bool data)
 	if (r->error != 0)
 		return r->error;
 	job = (int)json_integer_value(json_object_get(r->result, "job"));
-	if (job != 0 && data && !f->remote &&
-	    (fd = client_take_fd(r->client)) < 0)
+	if (job != 0 && !f->remote && (fd = client_take_fd(r->client)) < 0 &&
+	    data)
 		return -EIO;
 	if (f->bound && f->job != job) {
 		close_fd(&fd);

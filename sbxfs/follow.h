@@ -44,7 +44,8 @@ void follow_done(struct follow *f, struct sbxfs *s);
 json_t *follow_params(const struct node *n, int job, bool data);
 /* The same, of one that was followed before the connection was lost. */
 json_t *follow_again(const struct node *n, const struct follow *f, bool data);
-/* Takes the answer to job.follow: 0 or -errno. */
+/* Takes the answer to job.follow: 0 or -errno. With data it comes with a
+ * descriptor; otherwise it may. */
 int follow_answer(struct follow *f, const struct reply *r, bool data);
 /* A `grew` or `ended`: true when it was for this one. */
 bool follow_notice(struct follow *f, bool ended, const json_t *params);
