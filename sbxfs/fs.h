@@ -1,7 +1,8 @@
 /*
  * fs.h - what is beneath a sandbox's fs/. Each name is opened anew beneath
- * the directory descriptor of its tree (trees.h), following no link, so that
- * nothing that the guest does meanwhile leads outside.
+ * the directory descriptor of its tree, or in the directory that was asked for
+ * last (trees.h), following no link, so that nothing that the guest does
+ * meanwhile leads outside.
  *
  * Functions return 0, a count or -errno; the box of the nodes has its trees.
  */
