@@ -1,8 +1,9 @@
 /*
  * The loop. One thread, which nothing may block: requests of the kernel come
  * in the order in which they were made, so that the RELEASE of a writer is
- * handled before the OPEN of the reader after it. Before each, all that the
- * front has sent is taken: whatever anybody was told is what the mount shows.
+ * handled before the OPEN of the reader after it. Before each that shows
+ * something, all that the front has sent is taken: whatever anybody was told
+ * is what the mount shows.
  */
 #include "sbxfs/serve.h"
 
