@@ -95,7 +95,7 @@ for b in b0 b1; do
 	ask bash -c "printf 'memory 80M\n' >$b/ctl"
 done
 # A name that is answered late, over and over.
-(while stat b1/ports; do :; done) >/dev/null 2>&1 &
+(while [ -d b1 ]; do stat b1/ports; done) >/dev/null 2>&1 &
 asked+=($!)
 (while sleep 0.1; do
 	p=$(agent b2) && [ -n "$p" ] && kill -KILL "$p"
