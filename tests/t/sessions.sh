@@ -180,11 +180,11 @@ rmdir "$a/jobs/$j"
 t "forgotten" "$(ls "$a/jobs" | grep -cx "$j")" 0
 
 # Logs that are followed.
-(timeout 3 tail -s .1 -n0 -f "$a/log" | head -n 1 >"$T/tail") &
-(timeout 3 tail -s .1 -n0 -f events | while read -r seq time name ev rest; do
+(timeout 4 tail -s .1 -n0 -f "$a/log" | head -n 1 >"$T/tail") &
+(timeout 4 tail -s .1 -n0 -f events | while read -r seq time name ev rest; do
 	[ "$name $ev" != "$a job-exit" ] || echo "$ev $rest" >"$T/event"
 done) &
-sleep .4
+sleep 1
 echo 'echo followed; exit 6' >"$a/exec"
 read -r job code secs <"$a/wait"
 wait
