@@ -294,7 +294,6 @@ def test_job_stdin(agent, c):
 
 
 def test_job_terminal(agent, c):
-    before = agent_fds(agent)
     job = Job(c, "stty size; cat; stty size", stdin=True, size=(24, 80))
     assert c.call("sbx.hello")["jobs"][0]["cols"] == 80
     assert os.read(job.out, 100) == b"24 80\r\n"
@@ -319,7 +318,7 @@ def test_job_terminal(agent, c):
     assert r["code"] == 0, r
     job.ack()
     os.close(job.inp)
-    eventually(lambda: agent_fds(agent) == before, "terminals are left")
+    eventually(lambda: agent_fds(agent) == agent.fds, "terminals are left")
     sized = {"job": 9999, "rows": 1, "cols": 1, "cwd": "/"}
     fails(-22, c.call, "sbx.job.start", dict(sized), binary=b"true")
     assert "rows" in fails(-32602, c.call, "sbx.job.start",
