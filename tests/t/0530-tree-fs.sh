@@ -60,6 +60,51 @@ if command -v rsync >/dev/null; then
 	check "as it was" diff -r "$TOP/agent" "$R/t2/agent"
 fi
 check "rm -r" rm -r "$R/t2"
+eq "less" "$(less -FX "$R/a" | cat)" a
+if command -v nano >/dev/null && command -v script >/dev/null; then
+	# shellcheck disable=SC2016 # \e is nano's
+	(sleep 1; printf 'nano '; sleep 0.5; printf '\017\r'; sleep 0.5
+	    printf '\030') | TERM=xterm timeout 20 script -qec \
+	    "nano -I $R/a" /dev/null >/dev/null
+	eq "nano" "$(cat "$R/a")" "nano a"
+fi
+
+# Locks are among those who use the mount.
+(flock -x 9; touch "$R/locked"; sleep 1) 9>"$R/lock" &
+wait_for 5 test -e "$R/locked"
+flock -n "$R/lock" true && fail "a lock is no lock"
+flock -w 9 "$R/lock" true || fail "the lock stays"
+check "fcntl locks" python3 - "$R/lock" <<'P'
+import fcntl, os, sys
+a = open(sys.argv[1], 'r+')
+fcntl.lockf(a, fcntl.LOCK_EX, 10, 5)
+if (pid := os.fork()) == 0:
+    b = open(sys.argv[1], 'r+')
+    fcntl.lockf(b, fcntl.LOCK_EX | fcntl.LOCK_NB, 5, 0)
+    try:
+        fcntl.lockf(b, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 14)
+    except BlockingIOError:
+        os._exit(0)
+    os._exit(1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+P
+check "pathlib, shutil" python3 - "$R" "$TOP/lib" <<'P'
+import filecmp, pathlib, shutil, sys
+top = pathlib.Path(sys.argv[1], 'py')
+shutil.copytree(sys.argv[2], top)
+shutil.move(top, top.with_name('py2'))
+top = top.with_name('py2')
+cmp = filecmp.dircmp(sys.argv[2], top)
+assert cmp.common_files and not cmp.left_only + cmp.right_only + cmp.diff_files
+(top / 'x' / 'y').mkdir(parents=True)
+(top / 'x' / 'y' / 'f').write_text('text\n')
+(top / 'x' / 'y' / 'f').rename(top / 'x' / 'g')
+assert (top / 'x' / 'g').read_text() == 'text\n'
+assert sorted(p.name for p in top.rglob('x*')) == ['x']
+shutil.make_archive(str(top), 'gztar', top)
+shutil.rmtree(top)
+assert not top.exists()
+P
 
 check "python" python3 - "$R" <<'P'
 import ctypes, errno, mmap, os, shutil, sqlite3, stat, sys
