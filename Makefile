@@ -95,7 +95,8 @@ $(B)/sbxfs: $(B)/o/sbxfs/main.o $(call archives,sbxfs)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS.sbxfs)
 
 # The agent: musl, static, libc alone (it starts in any image).
-MUSL_SRC = $(wildcard agent/*.c) lib/err.c lib/mem.c lib/buf.c lib/fd.c
+MUSL_SRC = $(wildcard agent/*.c) lib/err.c lib/mem.c lib/buf.c lib/fd.c \
+    lib/utf8.c
 MUSL_OBJ = $(patsubst %.c,$(B)/musl/%.o,$(MUSL_SRC))
 $(B)/musl/%.o: %.c
 	@mkdir -p $(@D)
@@ -136,8 +137,7 @@ $(B)/agent-test.a: $(AGENT_TEST_OBJ)
 # builds them again with libFuzzer.
 FUZZ_NAMES = $(filter-out replay,$(basename $(notdir \
     $(wildcard tests/fuzz/*.c))))
-FUZZ_ARCHIVES = $(B)/sbxfs.a $(call archives,daemon) $(B)/agent-test.a \
-    $(B)/agent.a $(B)/lib.a
+FUZZ_ARCHIVES = $(B)/agent-test.a $(B)/sbxfs.a $(call archives,daemon)
 FUZZ_LIBS = $(LIBS.daemon) $(LIBS.sbxfs)
 $(FUZZ_NAMES:%=$(B)/tests/fuzz/%): $(B)/tests/fuzz/%: \
     $(B)/o/tests/fuzz/%.o $(B)/o/tests/fuzz/replay.o $(FUZZ_ARCHIVES)

@@ -11,6 +11,8 @@
 #define JSMN_PARENT_LINKS
 #include <jsmn.h>
 
+#include "lib/utf8.h"
+
 /*** The grammar: jsmn, even strict, takes [1 2] and {"a"}; so it is checked
  * first, and jsmn only says where things are ***/
 
@@ -18,26 +20,6 @@ struct scan {
 	const unsigned char *p, *end;
 	int depth;
 };
-
-/* The length of the UTF-8 sequence at p, 0 if there is none. */
-static size_t
-utf8_len(const unsigned char *p, const unsigned char *end)
-{
-	size_t i, n = *p < 0x80 ? 1 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
-	uint32_t c = n == 1 ? *p : *p & (0x7fu >> n);
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-
-	if ((*p >= 0x80 && *p < 0xc2) || *p > 0xf4 || (size_t)(end - p) < n)
-		return 0;
-	for (i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (p[i] & 0x3f);
-	}
-	if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-		return 0;
-	return n;
-}
 
 static bool
 scan_hex(struct scan *s)
@@ -58,7 +40,8 @@ scan_string(struct scan *s)
 	size_t n;
 
 	for (s->p++; s->p < s->end && *s->p != '"';) {
-		if (*s->p < 0x20 || (n = utf8_len(s->p, s->end)) == 0)
+		if (*s->p < 0x20 ||
+		    (n = utf8_length(s->p, (size_t)(s->end - s->p))) == 0)
 			return false;
 		if (*s->p != '\\') {
 			s->p += n;
@@ -534,18 +517,6 @@ json_put_str(struct json_out *o, const char *key, const char *s)
 	json_put_bytes(o, key, s, strlen(s));
 }
 
-static bool
-is_utf8(const unsigned char *p, size_t n)
-{
-	const unsigned char *end = p + n;
-	size_t len;
-
-	for (; p < end; p += len)
-		if ((len = utf8_len(p, end)) == 0)
-			return false;
-	return true;
-}
-
 static void
 put_base64(struct json_out *o, const unsigned char *p, size_t n)
 {
@@ -570,7 +541,7 @@ void
 json_put_bytes(struct json_out *o, const char *key, const void *p, size_t n)
 {
 	begin(o, key);
-	if (is_utf8(p, n)) {
+	if (utf8_valid(p, n)) {
 		put_quoted(o, p, n);
 		return;
 	}

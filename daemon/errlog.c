@@ -5,6 +5,7 @@
 
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/utf8.h"
 
 #define FILE_MAX (4u << 20)
 #define COMMAND_SHOWN 300
@@ -43,39 +44,6 @@ errlog_close(struct errlog *l)
 
 /*** One line of anything ***/
 
-/* The length of the UTF-8 character at p, of at most n bytes; 0: it is none,
- * or one that moves a terminal's cursor. */
-static size_t
-utf8_char(const unsigned char *p, size_t n)
-{
-	static const struct {
-		unsigned char mask, lead;
-		uint32_t least;
-	} forms[] = { { 0xe0, 0xc0, 0x80 }, { 0xf0, 0xe0, 0x800 },
-		{ 0xf8, 0xf0, 0x10000 } };
-	uint32_t c;
-	size_t f, i;
-
-	if (p[0] < 0x80)
-		return p[0] >= 0x20 && p[0] != 0x7f;
-	for (f = 0; f < 3; f++)
-		if ((p[0] & forms[f].mask) == forms[f].lead)
-			break;
-	if (f == 3 || n < f + 2)
-		return 0;
-	c = p[0] & (unsigned char)~forms[f].mask;
-	for (i = 1; i <= f + 1; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (p[i] & 0x3f);
-	}
-	if (c < forms[f].least || c > 0x10ffff || (c >> 11) == 0x1b ||
-	    c < 0xa0 || (c >= 0x2028 && c <= 0x202e) ||
-	    (c >= 0x2066 && c <= 0x2069))
-		return 0;
-	return f + 2;
-}
-
 void
 errlog_escape(struct buf *b, const char *p, size_t n, bool quoted)
 {
@@ -83,7 +51,7 @@ errlog_escape(struct buf *b, const char *p, size_t n, bool quoted)
 	size_t len;
 
 	while (at < end) {
-		len = utf8_char(at, (size_t)(end - at));
+		len = utf8_visible(at, (size_t)(end - at));
 		if (len == 0)
 			(void)buf_addf(b, "\\x%02x", *at);
 		else if (quoted && (*at == '"' || *at == '\\'))

@@ -138,17 +138,6 @@ end(struct wsrelay *y, enum ws_code code, const char *reason)
 	set_events(y);
 }
 
-static bool
-is_text(const char *p, size_t n)
-{
-	size_t step;
-
-	for (; n > 0; p += step, n -= step)
-		if ((step = utf8_length(p, n)) == 0)
-			return false;
-	return true;
-}
-
 static void
 take_frame(struct wsrelay *y, const struct frame *f)
 {
@@ -157,7 +146,7 @@ take_frame(struct wsrelay *y, const struct frame *f)
 	if (f->type == FRAME_PING) {
 		if (*f->data == 0)
 			(void)frame_add(&y->out, FRAME_PING, &pong, 1);
-	} else if (f->type == FRAME_JSON && !is_text(f->data, f->len)) {
+	} else if (f->type == FRAME_JSON && !utf8_valid(f->data, f->len)) {
 		end(y, WS_INTERNAL, "an answer is not text");
 	} else {
 		(void)ws_send(y->ws, f->type == FRAME_JSON, f->data, f->len);

@@ -24,18 +24,6 @@ log_init(const char *role, _Bool to_syslog, _Bool debug)
 		openlog(role, LOG_PID, LOG_DAEMON);
 }
 
-/* No control character: C0, DEL, nor C1 (U+0080 to U+009F), which terminals
- * obey as well. */
-static _Bool
-visible(const char *p, size_t n)
-{
-	const unsigned char *u = (const unsigned char *)p;
-
-	if (n == 1)
-		return u[0] >= 0x20 && u[0] != 0x7f;
-	return n > 1 && !(u[0] == 0xc2 && u[1] < 0xa0);
-}
-
 /* Copies text, making what a terminal or a line reader could act on visible. */
 static size_t
 escape(char *to, size_t n, const char *text)
@@ -46,8 +34,8 @@ escape(char *to, size_t n, const char *text)
 
 	for (; left > 0 && len + 5 < n; text++, left--) {
 		c = (unsigned char)*text;
-		more = utf8_length(text, left);
-		if (visible(text, more)) {
+		more = utf8_visible(text, left);
+		if (more > 0) {
 			memcpy(to + len, text, more);
 			len += more;
 			text += more - 1;

@@ -315,17 +315,6 @@ dial_out(struct line *l)
 
 /*** Relaying ***/
 
-static bool
-is_text(const char *p, size_t n)
-{
-	size_t step;
-
-	for (; n > 0; p += step, n -= step)
-		if ((step = utf8_length(p, n)) == 0)
-			return false;
-	return true;
-}
-
 static void
 on_message(void *arg, bool text, const void *p, size_t n)
 {
@@ -412,7 +401,7 @@ take_frames(struct line *l)
 	    (n = frame_decode(buf_str(&l->in), l->in.len, MESSAGE_MAX, &f)) >
 		0) {
 		if (f.type == FRAME_JSON || f.type == FRAME_BINARY) {
-			if (f.type == FRAME_JSON && !is_text(f.data, f.len))
+			if (f.type == FRAME_JSON && !utf8_valid(f.data, f.len))
 				l->broken = true;
 			else if (ws_send(l->ws, f.type == FRAME_JSON, f.data,
 				     f.len) < 0)

@@ -25,13 +25,8 @@ must(bool is)
 static void
 on_message(void *arg, bool text, const void *p, size_t n)
 {
-	const char *at = p, *end = at + n;
-
 	must(n <= MAX);
-	while (text && at < end) {
-		must(utf8_length(at, (size_t)(end - at)) > 0);
-		at += utf8_length(at, (size_t)(end - at));
-	}
+	must(!text || utf8_valid(p, n));
 	must(buf_addf(arg, "%c%zu:", text ? 't' : 'b', n) == 0);
 	must(buf_add(arg, p, n) == 0);
 }

@@ -581,6 +581,37 @@ START_TEST(what_is_no_character_has_no_length)
 }
 END_TEST
 
+START_TEST(what_moves_a_terminals_cursor_is_not_visible)
+{
+	static const char *const hidden[] = { "\n", "\x1b", "\x7f", "\xc2\x80",
+		"\xc2\x9f", "\xe2\x80\xa8", "\xe2\x80\xae", "\xe2\x81\xa6",
+		"\xe2\x81\xa9", "\xff" };
+	static const char *const shown[] = { " ", "~", "\xc2\xa0",
+		"\xe2\x80\xa7", "\xe2\x80\xaf", "\xe2\x81\xa5", "\xe2\x81\xaa",
+		"\xe2\x82\xac", "\xf0\x9f\x90\xa7" };
+	size_t i;
+
+	for (i = 0; i < sizeof(hidden) / sizeof(*hidden); i++)
+		ck_assert_uint_eq(
+		    utf8_visible(hidden[i], strlen(hidden[i])), 0);
+	for (i = 0; i < sizeof(shown) / sizeof(*shown); i++)
+		ck_assert_uint_eq(
+		    utf8_visible(shown[i], strlen(shown[i])), strlen(shown[i]));
+}
+END_TEST
+
+#define VALID(s) utf8_valid(s, sizeof(s) - 1)
+
+START_TEST(text_is_valid_to_its_last_byte)
+{
+	ck_assert(VALID(""));
+	ck_assert(VALID("a\0b\n"));
+	ck_assert(VALID("\xc3\xbc\xe2\x82\xac\xf0\x9f\x90\xa7"));
+	ck_assert(!VALID("a\xff"));
+	ck_assert(!VALID("\xc3\xbc\xe2\x82"));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -622,6 +653,8 @@ main(void)
 		an_endless_line_of_the_log_is_cut, logging_keeps_errno
 	};
 	const TTest *const utf8_tests[] = { characters_are_one_to_four_bytes,
+		what_moves_a_terminals_cursor_is_not_visible,
+		text_is_valid_to_its_last_byte,
 		what_is_no_character_has_no_length };
 	Suite *s = suite_create("lib");
 
