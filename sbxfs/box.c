@@ -146,6 +146,7 @@ new_box(struct boxes *bs, const char *id)
 	}
 	b->refs = 1;
 	(void)str_copy(b->id, id, sizeof(b->id));
+	LIST_INIT(&b->job_husks);
 	LIST_INIT(&b->writers);
 	LIST_INIT(&b->opened);
 	TAILQ_INIT(&b->parked);
@@ -234,6 +235,52 @@ boxes_drop_husk(struct boxes *bs, struct box *b)
 		drop(bs, b);
 }
 
+/*** What is left of jobs ***/
+
+void
+job_husk_drop(struct job_husk *k)
+{
+	LIST_REMOVE(k, link);
+	free(k);
+}
+
+void
+job_husk_remove_row(struct job_husk *k, const struct file *f)
+{
+	k->removed |= 1ull << file_index(f);
+	k->husk_ms = now_ms();
+}
+
+struct job_husk *
+box_job_husk(struct box *b, int job)
+{
+	struct job_husk *k, *next, *found = NULL;
+	int64_t now = now_ms();
+
+	for (k = LIST_FIRST(&b->job_husks); k != NULL; k = next) {
+		next = LIST_NEXT(k, link);
+		if (now - k->husk_ms >= HUSK_MS)
+			job_husk_drop(k);
+		else if (k->job == job)
+			found = k;
+	}
+	return found;
+}
+
+struct job_husk *
+box_leave_job(struct box *b, int job)
+{
+	struct job_husk *k = box_job_husk(b, job);
+
+	if (k != NULL)
+		return k;
+	k = xcalloc(1, sizeof(*k));
+	k->job = job;
+	k->husk_ms = now_ms();
+	LIST_INSERT_HEAD(&b->job_husks, k, link);
+	return k;
+}
+
 const char *
 box_shown(const struct box *b)
 {
@@ -251,8 +298,12 @@ box_ref(struct box *b)
 void
 box_unref(struct box *b)
 {
+	struct job_husk *k;
+
 	if (b == NULL || --b->refs > 0)
 		return;
+	while ((k = LIST_FIRST(&b->job_husks)) != NULL)
+		job_husk_drop(k);
 	json_decref(b->modes);
 	free(b);
 }

@@ -5,6 +5,7 @@
  * it was destroyed by unlinking its ctl: a name that shows what rm has still
  * to remove, until its rmdir, a new sandbox of that name, or HUSK_MS after the
  * last removal: mkdir cannot be told from a look at it, and finds it there.
+ * A job that was forgotten by unlinking its ctl leaves a husk in the same way.
  */
 #ifndef SBXFS_BOX_H
 #define SBXFS_BOX_H
@@ -32,6 +33,15 @@ struct rconn;
 struct parked;
 struct trees;
 
+/* What rm has still to remove of a job's directory. */
+struct job_husk {
+	LIST_ENTRY(job_husk) link;
+	int job;
+	uint64_t removed; /* as box.removed */
+	int64_t husk_ms;  /* as box.husk_ms */
+};
+
+LIST_HEAD(job_husk_list, job_husk);
 TAILQ_HEAD(parked_list, parked);
 LIST_HEAD(conv_list, conv);
 
@@ -52,6 +62,7 @@ struct box {
 	int64_t used_ms;  /* when the front was told of a change in fs/ */
 	uint64_t removed; /* a husk's rows that were removed, by file_index */
 	int64_t husk_ms;  /* when the last was: monotonic */
+	struct job_husk_list job_husks;
 	struct conv_list writers; /* exec, open for writing (exec.c) */
 	struct node_list opened;  /* nodes in fs/ with open files */
 	bool aliased; /* one of them lost its name, its file has another */
@@ -91,6 +102,14 @@ struct box *boxes_by_id(struct boxes *bs, const char *id);
 void box_remove_row(struct box *b, const struct file *f);
 /* Forgets a husk. */
 void boxes_drop_husk(struct boxes *bs, struct box *b);
+
+/* The job is forgotten and leaves a husk. */
+struct job_husk *box_leave_job(struct box *b, int job);
+/* The job's husk, or NULL. */
+struct job_husk *box_job_husk(struct box *b, int job);
+/* A husk's row is removed. */
+void job_husk_remove_row(struct job_husk *k, const struct file *f);
+void job_husk_drop(struct job_husk *k);
 
 /* What its directory is called. */
 const char *box_shown(const struct box *b);

@@ -185,6 +185,22 @@ ask_size(fuse_req_t req, struct node *n)
 	call_send(c, "pread", params);
 }
 
+/* Which rows of n's directory, or of the one that n is, were removed; NULL:
+ * it is no husk. */
+static const uint64_t *
+husk_removed(const struct node *n)
+{
+	const struct job_husk *k;
+
+	if (n->box == NULL)
+		return NULL;
+	if (n->box->life == BOX_HUSK)
+		return &n->box->removed;
+	if (n->job == 0 || (k = box_job_husk(n->box, n->job)) == NULL)
+		return NULL;
+	return &k->removed;
+}
+
 /*
  * Answers with the entry or the attributes of n. An entry never waits for the
  * front, and what the front may wait for: the kernel holds a lock on the
@@ -195,8 +211,8 @@ ask_size(fuse_req_t req, struct node *n)
 static void
 answer_attr(fuse_req_t req, struct node *n, bool entry)
 {
-	bool sized =
-	    file_sized(n->file) && (n->box == NULL || n->box->life == BOX_LIVE);
+	bool sized = file_sized(n->file) && husk_removed(n) == NULL &&
+	    (n->box == NULL || n->box->life == BOX_LIVE);
 	struct stat st;
 
 	if (sized && !entry) {
@@ -285,11 +301,22 @@ lookup_profile(fuse_req_t req, struct node *parent, const char *name)
 }
 
 static void
+answer_job(fuse_req_t req, struct node *parent, const char *name, int job)
+{
+	struct sbxfs *s = req_fs(req);
+	struct node *n =
+	    child(s, parent, name, file_any(AT_JOBS, KIND_DIR), parent->box);
+
+	n->job = job;
+	answer_attr(req, n, true);
+	node_unref(&s->nodes, n);
+}
+
+static void
 got_jobs(struct call *c, const struct reply *r)
 {
 	json_t *jobs = json_object_get(r->result, "jobs"), *job;
 	int64_t number = 0;
-	struct node *n;
 	size_t i;
 
 	if (r->error != 0) {
@@ -300,11 +327,7 @@ got_jobs(struct call *c, const struct reply *r)
 	json_array_foreach (jobs, i, job) {
 		if (json_integer_value(job) != number)
 			continue;
-		n = child(c->s, c->n, c->text, file_any(AT_JOBS, KIND_DIR),
-		    c->n->box);
-		n->job = (int)number;
-		answer_attr(c->req, n, true);
-		node_unref(&c->s->nodes, n);
+		answer_job(c->req, c->n, c->text, (int)number);
 		return;
 	}
 	reply_err(c->req, ENOENT);
@@ -320,10 +343,15 @@ static void
 lookup_job(fuse_req_t req, struct node *parent, const char *name)
 {
 	struct call *c;
+	int64_t job;
 
 	if (*name < '1' || *name > '9' ||
-	    name[strspn(name, "0123456789")] != '\0') {
+	    int_parse(name, 1, INT32_MAX, &job) < 0) {
 		reply_err(req, ENOENT);
+		return;
+	}
+	if (box_job_husk(parent->box, (int)job) != NULL) {
+		answer_job(req, parent, name, (int)job);
 		return;
 	}
 	c = call_new(req, got_jobs);
@@ -335,10 +363,9 @@ lookup_job(fuse_req_t req, struct node *parent, const char *name)
 static bool
 is_removed(const struct node *parent, const struct file *f)
 {
-	const struct box *b = parent->box;
+	const uint64_t *removed = husk_removed(parent);
 
-	return b != NULL && b->life == BOX_HUSK &&
-	    (b->removed & 1ull << file_index(f)) != 0;
+	return removed != NULL && (*removed & 1ull << file_index(f)) != 0;
 }
 
 void

@@ -60,6 +60,7 @@ const struct file files[] = {
 	LINK("last", AT_JOBS),
 	DIRECTORY(NULL, AT_JOBS, 0700, AT_JOB),
 
+	COMMAND("ctl", AT_JOB, 0600),
 	VALUE("cmd", AT_JOB, 0444),
 	VALUE("status", AT_JOB, 0444),
 	LOG("stdout", AT_JOB, 0444),
@@ -67,7 +68,6 @@ const struct file files[] = {
 	LOG("output", AT_JOB, 0444),
 	STREAM("stdin", AT_JOB, 0200, &stdin_ops),
 	STREAM("wait", AT_JOB, 0400, &wait_ops),
-	COMMAND("ctl", AT_JOB, 0600),
 
 	{ NULL, AT_FS, 0, KIND_TREE, AT_FS, NULL },
 };

@@ -123,17 +123,28 @@ remove_from_husk(fuse_req_t req, struct node *parent, const char *name)
 }
 
 static void
+forget_job(struct call *c, const struct box *b, int job)
+{
+	call_send(
+	    c, "job.forget", json_pack("{s:s,s:i}", "id", b->id, "job", job));
+}
+
+static void
 rmdir_job(fuse_req_t req, const struct node *parent, const char *name)
 {
+	struct job_husk *k;
 	int64_t job;
 
 	if (int_parse(name, 1, INT32_MAX, &job) < 0) {
 		reply_err(req, ENOTDIR);
 		return;
 	}
-	call_send(call_new(req, call_done_err), "job.forget",
-	    json_pack(
-		"{s:s,s:I}", "id", parent->box->id, "job", (json_int_t)job));
+	if ((k = box_job_husk(parent->box, (int)job)) != NULL) {
+		job_husk_drop(k);
+		reply_err(req, 0);
+		return;
+	}
+	forget_job(call_new(req, call_done_err), parent->box, (int)job);
 }
 
 void
@@ -156,6 +167,37 @@ control_rmdir(fuse_req_t req, struct node *parent, const char *name)
 }
 
 static void
+forgotten(struct call *c, const struct reply *r)
+{
+	if (r->error == 0)
+		job_husk_remove_row(box_leave_job(c->n->box, c->n->job),
+		    file_find(AT_JOB, "ctl"));
+	reply_err(c->req, -r->error);
+}
+
+/* As of a sandbox: ctl is first, and with it goes the job. */
+static void
+unlink_of_job(fuse_req_t req, struct node *parent, const char *name)
+{
+	struct job_husk *k = box_job_husk(parent->box, parent->job);
+	const struct file *f = file_find(AT_JOB, name);
+	struct call *c;
+
+	if (f == NULL) {
+		reply_err(req, ENOENT);
+	} else if (k != NULL) {
+		job_husk_remove_row(k, f);
+		reply_err(req, 0);
+	} else if (strcmp(name, "ctl") == 0) {
+		c = call_new(req, forgotten);
+		call_node(c, parent);
+		forget_job(c, parent->box, parent->job);
+	} else {
+		reply_stays(req, parent, name);
+	}
+}
+
+static void
 destroyed(struct call *c, const struct reply *r)
 {
 	if (r->error != 0 && c->n->box->life == BOX_LIVE)
@@ -175,6 +217,10 @@ control_unlink(fuse_req_t req, struct node *parent, const char *name)
 	}
 	if (b != NULL && b->life == BOX_HUSK) {
 		remove_from_husk(req, parent, name);
+		return;
+	}
+	if (parent->file->inside == AT_JOB) {
+		unlink_of_job(req, parent, name);
 		return;
 	}
 	if (parent->file->inside != AT_BOX || strcmp(name, "ctl") != 0) {
