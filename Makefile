@@ -96,7 +96,7 @@ $(B)/sbxfs: $(B)/o/sbxfs/main.o $(call archives,sbxfs)
 
 # The agent: musl, static, libc alone (it starts in any image).
 MUSL_SRC = $(wildcard agent/*.c) lib/err.c lib/mem.c lib/buf.c lib/fd.c \
-    lib/utf8.c
+    lib/utf8.c lib/clock.c
 MUSL_OBJ = $(patsubst %.c,$(B)/musl/%.o,$(MUSL_SRC))
 $(B)/musl/%.o: %.c
 	@mkdir -p $(@D)

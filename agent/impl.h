@@ -34,7 +34,6 @@ void loop_drop(int fd);
 /* The front has gone or come: the listener stops at CONNS_MAX, and the files
  * mode ends some time after the last. */
 void loop_conns(int n);
-int64_t now_ms(void); /* monotonic */
 
 /*** Connections (conn.c) ***/
 

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "agent/impl.h"
 #include "agent/pty.h"
 #include "agent/spawn.h"
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
 
@@ -186,7 +186,6 @@ end_job(void *arg)
 void
 jobs_reaped(pid_t pid, int status, const struct rusage *ru)
 {
-	struct timespec now;
 	struct job *j;
 
 	TAILQ_FOREACH (j, &jobs, link)
@@ -194,9 +193,8 @@ jobs_reaped(pid_t pid, int status, const struct rusage *ru)
 			break;
 	if (j == NULL)
 		return; /* an orphan of some job */
-	(void)clock_gettime(CLOCK_REALTIME, &now);
 	j->reaped = true;
-	j->ended_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	j->ended_ms = clock_real_ms();
 	j->code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 	j->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	j->cpu_usec = usec(&ru->ru_utime) + usec(&ru->ru_stime);

@@ -21,9 +21,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "agent/impl.h"
+#include "lib/clock.h"
 #include "lib/fd.h"
 
 #define LISTEN_FD 3
@@ -43,15 +43,6 @@ die(const char *what)
 {
 	(void)fprintf(stderr, "sbx-agent: %s: %s\n", what, strerror(errno));
 	_exit(1);
-}
-
-int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 static int
@@ -93,7 +84,7 @@ void
 loop_conns(int n)
 {
 	nconns = n;
-	alone_since = now_ms();
+	alone_since = clock_ms();
 	listen_on(n < CONNS_MAX);
 }
 
@@ -178,7 +169,7 @@ set_up(void)
 	    loop_add(LISTEN_FD, &listener, EPOLLIN) < 0)
 		die("event loop");
 	listening = true;
-	alone_since = now_ms();
+	alone_since = clock_ms();
 }
 
 /* How long to wait at most: -1 for ever; 0 and *ret_end when it is over. */
@@ -191,7 +182,7 @@ patience(bool *ret_end)
 		return 1000;
 	if (!rpc_files_only || nconns > 0)
 		return -1;
-	left = alone_since + FILES_LINGER_MS - now_ms();
+	left = alone_since + FILES_LINGER_MS - clock_ms();
 	*ret_end = left <= 0;
 	return left > 0 ? (int)left : 0;
 }

@@ -12,6 +12,7 @@
 #include "daemon/jobs.h"
 #include "daemon/ports.h"
 #include "daemon/store.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 
@@ -34,7 +35,7 @@ load_row(struct sandbox *sb, void *arg)
 	sb->used = true; /* who knows; better kept than lost */
 	sb->adopted = true;
 	sb->keep_failed = true;
-	sb->active_ms = now_real_ms();
+	sb->active_ms = clock_real_ms();
 	TAILQ_INIT(&sb->jobs);
 	TAILQ_INIT(&sb->waits);
 	registry_add(sb);

@@ -7,6 +7,7 @@
 #include "daemon/api_impl.h"
 #include "daemon/brokerc.h"
 #include "daemon/jobs.h"
+#include "lib/clock.h"
 #include "lib/mem.h"
 
 /*** Stats ***/
@@ -35,7 +36,7 @@ static json_t *
 stats_json(const struct rt_stats *s, int64_t started_ms)
 {
 	double up =
-	    started_ms > 0 ? (double)(now_real_ms() - started_ms) / 1000 : 0;
+	    started_ms > 0 ? (double)(clock_real_ms() - started_ms) / 1000 : 0;
 	double cpu = up > 0 ? (double)s->cpu_usec / 1e4 / up : 0;
 	double memory = s->memory_limit > 0
 	    ? 100 * (double)s->memory_bytes / (double)s->memory_limit

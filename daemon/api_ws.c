@@ -15,6 +15,7 @@
 #include "daemon/reach.h"
 #include "daemon/tree.h"
 #include "daemon/wsrelay.h"
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
 
@@ -65,7 +66,7 @@ touch(void *arg)
 	struct sandbox *sb = sandbox_by_id(c->reach.f, c->reach.id);
 
 	if (sb != NULL)
-		sb->active_ms = now_real_ms();
+		sb->active_ms = clock_real_ms();
 }
 
 /* The agent takes only methods of this group from now on: whoever speaks

@@ -22,6 +22,7 @@
 #include "daemon/frontboot.h"
 #include "daemon/worker.h"
 #include "lib/buf.h"
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -63,15 +64,6 @@ struct broker {
 	int stop_sig;	 /* why we end; 0: we do not */
 };
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /*** Start ***/
 
 /*
@@ -84,7 +76,7 @@ wait_lock(const struct broker *b, const char *path)
 {
 	struct flock own = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	struct timespec ts = { .tv_nsec = 20000000 };
-	int64_t until = now_ms() + LOCK_WAIT_MS;
+	int64_t until = clock_ms() + LOCK_WAIT_MS;
 
 	while (flock(b->lock_fd, LOCK_EX | LOCK_NB) < 0) {
 		if (fcntl(b->lock_fd, F_GETLK, &own) == 0 &&
@@ -93,7 +85,7 @@ wait_lock(const struct broker *b, const char *path)
 			    b->cfg->run_dir, (long)own.l_pid);
 			return -1;
 		}
-		if (now_ms() > until) {
+		if (clock_ms() > until) {
 			log_warnx(
 			    "%s: a worker of a dead broker holds it", path);
 			return -1;
@@ -376,7 +368,7 @@ begin(struct broker *b)
 		want = 1;
 	if (want > WORKERS_MAX)
 		want = WORKERS_MAX;
-	b->began_ms = now_ms();
+	b->began_ms = clock_ms();
 	b->restart_ms = b->kill_ms = 0;
 	b->nworkers = 0;
 	for (i = 0; i < want; i++)
@@ -438,7 +430,7 @@ reaped(struct broker *b, pid_t pid, int status)
 
 	if (pid == b->front) {
 		b->front = 0;
-		b->kill_ms = now_ms() + END_WORKER_MS;
+		b->kill_ms = clock_ms() + END_WORKER_MS;
 		if (b->stop_sig == 0 || status != 0)
 			log_warnx("front: %s", how(status, text, sizeof(text)));
 		return;
@@ -453,7 +445,7 @@ reaped(struct broker *b, pid_t pid, int status)
 			log_warnx(
 			    "worker: %s", how(status, text, sizeof(text)));
 		if (b->kill_ms == 0)
-			b->kill_ms = now_ms() + END_FRONT_MS;
+			b->kill_ms = clock_ms() + END_FRONT_MS;
 		return;
 	}
 }
@@ -504,7 +496,7 @@ static void
 stop(struct broker *b, int sig)
 {
 	b->stop_sig = sig;
-	b->kill_ms = now_ms() + STOP_FRONT_MS;
+	b->kill_ms = clock_ms() + STOP_FRONT_MS;
 	if (b->front != 0)
 		(void)kill(b->front, sig == SIGUSR1 ? SIGUSR1 : SIGTERM);
 }
@@ -594,7 +586,7 @@ read_ready(struct broker *b)
 static bool
 ended(struct broker *b)
 {
-	int64_t now = now_ms();
+	int64_t now = clock_ms();
 
 	if (b->restart_ms != 0)
 		return b->stop_sig != 0;
@@ -614,7 +606,7 @@ static int
 timeout_ms(const struct broker *b)
 {
 	int64_t at = b->restart_ms != 0 ? b->restart_ms : b->kill_ms;
-	int64_t left = at - now_ms();
+	int64_t left = at - clock_ms();
 
 	if (at == 0)
 		return -1;
@@ -639,11 +631,12 @@ turn(struct broker *b)
 	if (p[0].revents != 0)
 		read_signals(b);
 	reap(b);
-	if (b->restart_ms != 0 && now_ms() >= b->restart_ms && b->stop_sig == 0)
+	if (b->restart_ms != 0 && clock_ms() >= b->restart_ms &&
+	    b->stop_sig == 0)
 		begin(b);
-	if (b->kill_ms != 0 && now_ms() >= b->kill_ms) {
+	if (b->kill_ms != 0 && clock_ms() >= b->kill_ms) {
 		kill_all(b);
-		b->kill_ms = now_ms() + END_WORKER_MS;
+		b->kill_ms = clock_ms() + END_WORKER_MS;
 	}
 }
 

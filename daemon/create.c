@@ -10,6 +10,7 @@
 #include "daemon/events.h"
 #include "daemon/front_impl.h"
 #include "daemon/poolrun.h"
+#include "lib/clock.h"
 #include "lib/mem.h"
 
 void
@@ -140,8 +141,6 @@ resolve(struct front *f, const struct caller *c, const struct create_args *a,
 	choose_limits(ret->profile, &a->limits, &ret->limits);
 	if (a->labels != NULL && check_labels(a->labels, e) < 0)
 		return -1;
-	if (a->env != NULL && sb_env_check(a->env, e) < 0)
-		return -1;
 	if (a->env != NULL && env_check_all(a->env, e) < 0)
 		return -1;
 	return check_total(f, &ret->limits, e);
@@ -178,7 +177,7 @@ give_identity(struct sandbox *sb, const struct caller *c,
 	sb->held = a->held;
 	sb->http = a->http;
 	sb->keep_failed = a->keep_failed;
-	sb->created_ms = sb->env_ms = sb->ctl_ms = now_real_ms();
+	sb->created_ms = sb->env_ms = sb->ctl_ms = clock_real_ms();
 	sb->active_ms = sb->created_ms;
 	if (a->labels != NULL)
 		(void)json_object_update(

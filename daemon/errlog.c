@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/utf8.h"
@@ -66,7 +67,7 @@ void
 errlog_add(struct errlog *l, const struct errlog_what *w, const struct err *e)
 {
 	cleanup_buf struct buf line = BUF_INIT;
-	int64_t now = now_real_ms();
+	int64_t now = clock_real_ms();
 	bool cut = w->cmd_len > COMMAND_SHOWN;
 	int r;
 

@@ -10,6 +10,7 @@
 #include "daemon/ownlog.h"
 #include "daemon/store.h"
 #include "daemon/tree.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 
@@ -291,7 +292,7 @@ event_add(struct front *f, const struct sandbox *sb, const char *kind,
     const char *fields)
 {
 	struct events *ev = f->events;
-	struct event one = { .seq = ++ev->seq, .time_ms = now_real_ms() };
+	struct event one = { .seq = ++ev->seq, .time_ms = clock_real_ms() };
 	struct subscriber *s, *next;
 
 	reserve(ev, f);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/api_impl.h"
+#include "lib/clock.h"
 #include "lib/mem.h"
 
 #define CALL_MS 30000
@@ -115,7 +116,7 @@ touch(const struct fileop *op)
 	struct sandbox *sb = sandbox_by_id(api_front(op->r), op->id);
 
 	if (sb != NULL)
-		sb->active_ms = now_real_ms();
+		sb->active_ms = clock_real_ms();
 }
 
 void

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "daemon/agentc.h"
 #include "daemon/brokerc.h"
@@ -16,6 +15,7 @@
 #include "daemon/jobs.h"
 #include "daemon/store.h"
 #include "daemon/tree.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 
@@ -30,15 +30,6 @@ const char *const sb_state_names[SB_STATES] = {
 	[SB_DESTROYED] = "destroyed",
 	[SB_ERROR] = "error",
 };
-
-int64_t
-now_real_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /*** Making and freeing ***/
 
@@ -86,7 +77,7 @@ sb_new(struct front *f, const char *id)
 	sb->env = json_object();
 	sb->modes = json_object();
 	sb->exposed = json_object();
-	sb->created_ms = now_real_ms();
+	sb->created_ms = clock_real_ms();
 	sb->changed_ms = sb->env_ms = sb->ctl_ms = sb->created_ms;
 	sb->active_ms = sb->created_ms;
 	TAILQ_INIT(&sb->jobs);
@@ -213,7 +204,7 @@ sandbox_find(struct front *f, const struct caller *c, const char *id_or_name)
 	if (sb == NULL || !caller_owns(c, sb))
 		return NULL;
 	sb->used = true;
-	sb->active_ms = now_real_ms();
+	sb->active_ms = clock_real_ms();
 	return sb;
 }
 
@@ -260,7 +251,7 @@ sandbox_name_check(const char *name, struct err *e)
 int
 sb_store(struct sandbox *sb, struct err *e)
 {
-	sb->changed_ms = now_real_ms();
+	sb->changed_ms = clock_real_ms();
 	return sb->pooled ? 0 : store_put(sb->f->store, sb, e);
 }
 
@@ -346,7 +337,7 @@ sb_wake(struct sandbox *sb, const struct err *e)
 int
 sandbox_changed(struct sandbox *sb, struct err *e)
 {
-	sb->ctl_ms = now_real_ms();
+	sb->ctl_ms = clock_real_ms();
 	if (sb_store(sb, e) < 0)
 		return -1;
 	sb_announce(sb);

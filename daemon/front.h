@@ -124,7 +124,7 @@ struct sandbox {
 	bool http;		/* made over HTTP: the connect timeout counts */
 	bool keep_failed;	/* a failed create stays, in state error */
 	uv_timer_t *grace;	/* of a stop, or NULL */
-	int64_t grace_until_ms; /* real time */
+	int64_t grace_until_ms; /* of clock_ms */
 };
 
 TAILQ_HEAD(sandbox_list, sandbox);
@@ -150,8 +150,6 @@ struct front {
 	void *by_id, *by_name; /* tsearch trees of sandboxes' ids and names */
 	uint64_t creates_warm, creates_cold, destroys;
 };
-
-int64_t now_real_ms(void);
 
 /*** Finding ***/
 

@@ -20,8 +20,6 @@ struct sandbox *registry_named(struct front *f, const char *name);
 
 /* Row and notification; a pooled one has neither. */
 int sb_store(struct sandbox *sb, struct err *e);
-/* Names of variables, string values: before any of it is kept. */
-int sb_env_check(const json_t *env, struct err *e);
 void sb_announce(struct sandbox *sb);
 /* Wakes all who wait; e NULL is success. */
 void sb_wake(struct sandbox *sb, const struct err *e);

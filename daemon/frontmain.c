@@ -27,6 +27,7 @@
 #include "daemon/ports.h"
 #include "daemon/store.h"
 #include "daemon/tree.h"
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -151,7 +152,7 @@ on_tick(uv_timer_t *t)
 {
 	struct front *f = t->data;
 	struct sandbox *sb, *next;
-	int64_t now = now_real_ms();
+	int64_t now = clock_real_ms();
 	struct err e;
 
 	for (sb = TAILQ_FIRST(&f->sandboxes); sb != NULL; sb = next) {
@@ -181,7 +182,7 @@ on_stop(uv_timer_t *t)
 {
 	struct process *p = t->data;
 
-	if (!all_down(&p->f) && now_real_ms() < p->stop_by_ms)
+	if (!all_down(&p->f) && clock_ms() < p->stop_by_ms)
 		return;
 	if (!all_down(&p->f))
 		log_warnx("stop: not all sandboxes are down; the next start "
@@ -210,7 +211,7 @@ front_stop(struct front *f, bool keep_guests)
 		if (sandbox_stop(sb, 0, &e) < 0)
 			log_warnx("sandbox %s: %s", sb->id, e.text);
 	}
-	p->stop_by_ms = now_real_ms() + STOP_MS;
+	p->stop_by_ms = clock_ms() + STOP_MS;
 	(void)uv_timer_start(&p->stop, on_stop, 0, STOP_LOOK_MS);
 }
 
@@ -310,7 +311,7 @@ start(struct process *p, const struct front_boot *b)
 	f->cfg = b->cfg;
 	f->tls = b->tls;
 	f->tokens = b->tokens;
-	f->since_ms = now_real_ms();
+	f->since_ms = clock_real_ms();
 	p->ready_fd = b->ready_fd;
 	TAILQ_INIT(&f->sandboxes);
 	if (front_ids_find(f->cfg, &ids, &e) < 0)

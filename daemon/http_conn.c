@@ -4,9 +4,9 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "daemon/http_impl.h"
+#include "lib/clock.h"
 #include "lib/mem.h"
 
 /*
@@ -20,15 +20,6 @@
 
 #define SPARE_MAX 64	    /* requests kept for the next ones */
 #define SPARE_HEAD_MAX 4096 /* and what their buffers may keep */
-
-int64_t
-http_now_us(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
 
 static int64_t
 now_ms(const struct http_conn *c)
@@ -56,7 +47,7 @@ req_new(struct http_conn *c)
 	}
 	r->c = c;
 	r->to_send = -1;
-	r->started_us = http_now_us();
+	r->started_us = clock_us();
 	http_head_init(r);
 	return r;
 }
@@ -74,7 +65,7 @@ req_free(struct http_req *r)
 	if (s->conf.done != NULL && (r->status != 0 || r->route != NULL))
 		s->conf.done(s->conf.arg, r->route,
 		    r->status != 0 && !r->cut ? r->status : 499,
-		    http_now_us() - r->started_us);
+		    clock_us() - r->started_us);
 	buf_done(&r->body);
 	buf_done(&r->extra);
 	free(r->params);

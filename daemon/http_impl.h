@@ -163,7 +163,6 @@ void http_conn_check(struct http_conn *c, int64_t now_ms);
 void http_conn_close(struct http_conn *c);
 /* An error, after which the connection ends. */
 void http_refuse(struct http_req *r, int status, const char *text);
-int64_t http_now_us(void);
 
 /* http.c: a handle of the server is closed. */
 void http_server_unref(struct http_server *s);

@@ -6,6 +6,7 @@
 
 #include "daemon/agentc.h"
 #include "daemon/jobs_impl.h"
+#include "lib/clock.h"
 
 /* Nothing in it is believed: what makes no sense is an end by SIGKILL. */
 static void
@@ -110,14 +111,14 @@ go_on(struct job *job, const json_t *o)
 	if (state != NULL && strcmp(state, "ended") == 0) {
 		took_exit(job, o);
 		ended = json_integer_value(json_object_get(o, "ended"));
-		if (ended >= job->started_ms && ended <= now_real_ms())
+		if (ended >= job->started_ms && ended <= clock_real_ms())
 			job->ended_ms = ended;
 		if (!jobio_opening(job))
 			job_finish(job);
 		return;
 	}
 	if (limit > 0) {
-		limit -= now_real_ms() - job->started_ms;
+		limit -= clock_real_ms() - job->started_ms;
 		job_limit(job, limit);
 	}
 }

@@ -8,6 +8,7 @@
 #include "daemon/agentc.h"
 #include "daemon/jobs_impl.h"
 #include "daemon/spool.h"
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -211,7 +212,7 @@ settle(struct job *job)
 
 	job->state = JOB_ENDED;
 	if (job->ended_ms == 0)
-		job->ended_ms = now_real_ms();
+		job->ended_ms = clock_real_ms();
 	if (pv->began_ns != 0)
 		job->usec = (int64_t)((uv_hrtime() - pv->began_ns) / 1000);
 	else if (job->started_ms != 0)
@@ -266,7 +267,7 @@ job_fail(struct job *job, int code, const char *reason)
 	memcpy(text, job->reason, n);
 	text[n] = '\n';
 	if (job->started_ms == 0) {
-		job->started_ms = now_real_ms();
+		job->started_ms = clock_real_ms();
 		job_put_start(job);
 	}
 	job_hold(job);
@@ -418,7 +419,7 @@ start_now(struct job *job)
 	size_t i, n;
 
 	job->state = JOB_RUNNING;
-	job->started_ms = now_real_ms();
+	job->started_ms = clock_real_ms();
 	job->priv->began_ns = uv_hrtime();
 	if (jobio_open(job, fds, &n, &e) < 0) {
 		job_put_start(job);
@@ -528,7 +529,7 @@ job_signal(struct job *job, int sig, struct err *e)
 	if (sig <= 0 || sig > SIGNAL_MAX)
 		return err_setx(e, EINVAL, "signal %d", sig);
 	if (job->state == JOB_QUEUED) {
-		job->started_ms = now_real_ms();
+		job->started_ms = clock_real_ms();
 		job_put_start(job);
 		end_by(job, -1, sig);
 		return 0;
@@ -589,7 +590,7 @@ job_forget(struct job *job)
 		job_send_signal(job->sb, job->number, SIGKILL);
 	if (job->state != JOB_ENDED) {
 		if (job->started_ms == 0) {
-			job->started_ms = now_real_ms();
+			job->started_ms = clock_real_ms();
 			job_put_start(job);
 		}
 		end_by(job, -1, SIGKILL);

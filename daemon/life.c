@@ -22,6 +22,7 @@
 #include "daemon/ports.h"
 #include "daemon/store.h"
 #include "daemon/tree.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 
@@ -161,7 +162,7 @@ settle(struct sandbox *sb, enum sb_state state, const char *event)
 	if (state == SB_RUNNING)
 		sb->reason[0] = '\0';
 	sb->started_ms = state == SB_RUNNING || state == SB_PAUSED
-	    ? (sb->started_ms != 0 ? sb->started_ms : now_real_ms())
+	    ? (sb->started_ms != 0 ? sb->started_ms : clock_real_ms())
 	    : 0;
 	/* the row of a warm one says running since its create */
 	if (!(in_row && state == SB_RUNNING) && sb_store(sb, &e) < 0)
@@ -302,7 +303,7 @@ up(struct sandbox *sb)
 
 	if (sb->pooled) {
 		sb->state = SB_RUNNING;
-		sb->started_ms = now_real_ms();
+		sb->started_ms = clock_real_ms();
 		poolrun_ready(sb, NULL);
 		return;
 	}
@@ -612,7 +613,7 @@ grace_tick(uv_timer_t *t)
 {
 	struct sandbox *sb = t->data;
 
-	if (jobs_running(sb) != 0 && now_real_ms() < sb->grace_until_ms)
+	if (jobs_running(sb) != 0 && clock_ms() < sb->grace_until_ms)
 		return;
 	life_stop(sb);
 }
@@ -637,7 +638,7 @@ sandbox_stop(struct sandbox *sb, int64_t grace_ms, struct err *e)
 	TAILQ_FOREACH (job, &sb->jobs, link)
 		if (job->state == JOB_RUNNING)
 			(void)job_signal(job, SIGTERM, &ignored);
-	sb->grace_until_ms = now_real_ms() + grace_ms;
+	sb->grace_until_ms = clock_ms() + grace_ms;
 	timer_start(sb, GRACE_LOOK_MS, grace_tick);
 	uv_timer_set_repeat(sb->grace, GRACE_LOOK_MS);
 	return 0;
@@ -731,7 +732,7 @@ sandbox_job_event(struct sandbox *sb, struct job *job, bool ended)
 {
 	char fields[64];
 
-	sb->changed_ms = sb->active_ms = now_real_ms();
+	sb->changed_ms = sb->active_ms = clock_real_ms();
 	if (ended) {
 		sb->last_exit = job_exit_status(job);
 		snprintf(fields, sizeof(fields), " job=%d exit=%d", job->number,

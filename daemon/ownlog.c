@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
 
@@ -26,15 +26,6 @@ struct ownlog {
 	uint64_t lines;
 	int64_t mtime_ms;
 };
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static ssize_t
 pread_full(int fd, void *p, size_t n, uint64_t off)
@@ -196,7 +187,7 @@ ownlog_add(struct ownlog *l, uid_t uid, const char *line, size_t len)
 	}
 	l->size += len;
 	l->lines++;
-	l->mtime_ms = now_ms();
+	l->mtime_ms = clock_real_ms();
 	return 0;
 }
 

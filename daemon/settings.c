@@ -172,6 +172,16 @@ env_bytes(const json_t *env)
 	return n;
 }
 
+static int
+env_check_size(const json_t *env, struct err *e)
+{
+	if (env_bytes(env) > SB_ENV_BYTES_MAX)
+		return err_setx(e, E2BIG,
+		    "the environment is larger than %d bytes",
+		    SB_ENV_BYTES_MAX);
+	return 0;
+}
+
 int
 env_check_all(const json_t *env, struct err *e)
 {
@@ -185,11 +195,7 @@ env_check_all(const json_t *env, struct err *e)
 		if (env_check(key, json_string_value(v), e) < 0)
 			return -1;
 	}
-	if (env_bytes(env) > SB_ENV_BYTES_MAX)
-		return err_setx(e, E2BIG,
-		    "the environment is larger than %d bytes",
-		    SB_ENV_BYTES_MAX);
-	return 0;
+	return env_check_size(env, e);
 }
 
 static int
@@ -197,11 +203,9 @@ env_changed(struct sandbox *sb, json_t *env, struct err *e)
 {
 	json_t *old = sb->env;
 
-	if (env_bytes(env) > SB_ENV_BYTES_MAX) {
+	if (env_check_size(env, e) < 0) {
 		json_decref(env);
-		return err_setx(e, E2BIG,
-		    "the environment is larger than %d bytes",
-		    SB_ENV_BYTES_MAX);
+		return -1;
 	}
 	sb->env = env;
 	if (sb_store(sb, e) < 0) {
@@ -232,22 +236,6 @@ sandbox_set_env(
 		return err_setx(e, EINVAL, "%s: the value is not UTF-8", key);
 	}
 	return env_changed(sb, env, e);
-}
-
-int
-sb_env_check(const json_t *env, struct err *e)
-{
-	json_t *all = (json_t *)(uintptr_t)env, *v;
-	const char *key;
-
-	json_object_foreach (all, key, v) {
-		if (!json_is_string(v))
-			return err_setx(
-			    e, EINVAL, "env: %s: expected string", key);
-		if (env_check(key, json_string_value(v), e) < 0)
-			return -1;
-	}
-	return 0;
 }
 
 int

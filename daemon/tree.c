@@ -16,6 +16,7 @@
 
 #include "agent/frame.h"
 #include "daemon/tree_impl.h"
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -206,7 +207,7 @@ tree_sandbox(struct front *f, const struct sandbox *sb)
 
 	if (t == NULL)
 		return;
-	t->changed_ms = now_real_ms();
+	t->changed_ms = clock_real_ms();
 	tell(t, sb, "sandbox", sandbox_params(sb));
 }
 
@@ -217,7 +218,7 @@ tree_gone(struct front *f, const struct sandbox *sb)
 
 	if (t == NULL)
 		return;
-	t->changed_ms = now_real_ms();
+	t->changed_ms = clock_real_ms();
 	tell(t, sb, "gone", json_pack("{s:s}", "id", sb->id));
 }
 
@@ -270,7 +271,7 @@ tree_profiles(struct front *f)
 
 	if (f->tree == NULL)
 		return;
-	f->tree->profiles_ms = now_real_ms();
+	f->tree->profiles_ms = clock_real_ms();
 	TAILQ_FOREACH (c, &f->tree->conns, link) {
 		if (!c->hello)
 			continue;
@@ -577,7 +578,7 @@ tree_new(struct front *f, int fd, struct tree_server **ret, struct err *e)
 	TAILQ_INIT(&t->inputs);
 	TAILQ_INIT(&t->orphans);
 	t->next_handle = 1;
-	t->changed_ms = t->profiles_ms = t->pool_ms = now_real_ms();
+	t->changed_ms = t->profiles_ms = t->pool_ms = clock_real_ms();
 	if (errlog_open(errors, errors_grew, t, &t->errors, e) < 0) {
 		close_fd(&t->fd);
 		free(t);

@@ -9,6 +9,7 @@
 #include "daemon/brokerc.h"
 #include "daemon/front_impl.h"
 #include "daemon/tree_impl.h"
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -193,7 +194,7 @@ tree_used(struct treq *r)
 	if (JSON_TAKE(r->params, fields, &e) == 0 &&
 	    (sb = sandbox_by_id(r->t->f, id)) != NULL &&
 	    (r->conn->root || caller_owns(&r->caller, sb)))
-		sb->active_ms = now_real_ms();
+		sb->active_ms = clock_real_ms();
 	treq_reply(r, NULL);
 }
 

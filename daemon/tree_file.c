@@ -15,6 +15,7 @@
 #include "daemon/ports.h"
 #include "daemon/tree_impl.h"
 #include "daemon/values.h"
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
 
@@ -92,7 +93,7 @@ read_pool(struct treq *r, const char *file)
 	}
 	poolrun_each(t->f, pool_line, &text);
 	if (hash(&text) != t->pool_hash)
-		t->pool_ms = now_real_ms();
+		t->pool_ms = clock_real_ms();
 	t->pool_hash = hash(&text);
 	give_text(r, &text, t->pool_ms);
 }
@@ -119,7 +120,7 @@ read_status(struct treq *r, struct sandbox *sb)
 {
 	cleanup_buf struct buf text = BUF_INIT;
 
-	value_status(&text, sb, now_real_ms());
+	value_status(&text, sb, clock_real_ms());
 	give_text(r, &text, sb->changed_ms);
 }
 
@@ -157,7 +158,7 @@ got_stats(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
 		treq_fail(r, &e);
 	} else if (!r->answered) {
 		value_stats(&text, &rep->stats);
-		give_text(r, &text, now_real_ms());
+		give_text(r, &text, clock_real_ms());
 	}
 	treq_unref(r);
 }
@@ -198,7 +199,7 @@ give_ports(struct treq *r, const struct listener *l, size_t n)
 	}
 	value_ports(&text, sb, l, n);
 	if (hash(&text) != sb->ports_hash)
-		sb->ports_ms = now_real_ms();
+		sb->ports_ms = clock_real_ms();
 	sb->ports_hash = hash(&text);
 	give_text(r, &text, sb->ports_ms);
 }
@@ -485,7 +486,7 @@ pread_job(struct log_read *l)
 {
 	l->size = l->job->size[l->stream];
 	l->mtime_ms =
-	    l->job->state == JOB_ENDED ? l->job->ended_ms : now_real_ms();
+	    l->job->state == JOB_ENDED ? l->job->ended_ms : clock_real_ms();
 	return job_read(l->job, l->stream, l->off, l->p, l->n);
 }
 

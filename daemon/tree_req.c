@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/tree_impl.h"
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
 
@@ -421,7 +422,7 @@ treq_box_file(struct treq *r, const char *file, int want)
 		if (want != R_OK)
 			sb->used = true;
 		if (want == W_OK)
-			sb->active_ms = now_real_ms();
+			sb->active_ms = clock_real_ms();
 		return sb;
 	}
 	treq_fail_code(r, EACCES, "another user's");

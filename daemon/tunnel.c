@@ -12,6 +12,7 @@
 #include "daemon/events.h"
 #include "daemon/front_impl.h"
 #include "daemon/ports_impl.h"
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -172,7 +173,7 @@ on_connection(uv_stream_t *listener, int status)
 	tcp_set_ops(out, &out_ops, r);
 	TAILQ_INSERT_TAIL(&t->pairs, r, link);
 	t->npairs++;
-	t->sb->active_ms = now_real_ms();
+	t->sb->active_ms = clock_real_ms();
 	r->dial = (struct dial){ .done = on_dialed, .arg = r, .port = t->port };
 	ports_dial(t->sb, &r->dial);
 }
@@ -259,7 +260,7 @@ keep_row(struct sandbox *sb)
 		hostport_text(&t->host, text);
 		(void)json_object_set_new(sb->exposed, port, json_string(text));
 	}
-	sb->ports_ms = now_real_ms();
+	sb->ports_ms = clock_real_ms();
 }
 
 /*** Which port of the host ***/
@@ -395,7 +396,7 @@ on_looked(struct ports_look *k, const struct listener *l, size_t n,
 		x->done(x, r < 0 ? &why : NULL);
 		return;
 	}
-	if (now_real_ms() < x->until_ms) {
+	if (clock_ms() < x->until_ms) {
 		(void)uv_timer_start(
 		    x->timer, on_look_again, (uint64_t)x->delay_ms, 0);
 		x->delay_ms *= 2;
@@ -465,7 +466,7 @@ ports_expose(struct sandbox *sb, struct expose *x, struct err *e)
 	x->p = ports_of(sb);
 	x->sb = sb;
 	x->delay_ms = LOOK_MS;
-	x->until_ms = now_real_ms() + x->timeout_ms;
+	x->until_ms = clock_ms() + x->timeout_ms;
 	x->look = (struct ports_look){ .done = on_looked, .arg = x };
 	x->timer = xcalloc(1, sizeof(*x->timer));
 	(void)uv_timer_init(sb->f->loop, x->timer);

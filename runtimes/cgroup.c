@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
 #include "runtimes/dirs.h"
@@ -308,15 +309,6 @@ cgroup_freeze(const struct cgroups *c, const char *id, bool on, struct err *e)
 
 /*** Killing ***/
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* Signals everyone in a group: how many there were, or -errno. The list and
  * its processes are of one moment only: the caller asks again. */
 static int
@@ -377,7 +369,7 @@ int
 cgroup_kill(const struct cgroups *c, const char *id, struct err *e)
 {
 	struct timespec pause = { .tv_nsec = 200000 };
-	int64_t until = now_ms() + EMPTY_WAIT_MS;
+	int64_t until = clock_ms() + EMPTY_WAIT_MS;
 	bool frozen = c->part[CGROUP_FREEZER] >= 0;
 	struct err ignored;
 	int n;
@@ -387,7 +379,7 @@ cgroup_kill(const struct cgroups *c, const char *id, struct err *e)
 			return err_set(e, -n, "cgroup %s", id);
 		if (frozen) /* version 1 keeps the dead frozen */
 			(void)cgroup_freeze(c, id, false, &ignored);
-		if (now_ms() > until)
+		if (clock_ms() > until)
 			return err_setx(e, ETIMEDOUT,
 			    "sandbox %s: %d processes do not die", id, n);
 		(void)nanosleep(&pause, NULL);

@@ -2,19 +2,10 @@
 
 #include <search.h>
 #include <string.h>
-#include <time.h>
 
+#include "lib/clock.h"
 #include "lib/mem.h"
 #include "sbxfs/trees.h"
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static int
 cmp_name(const void *a, const void *b)
@@ -98,7 +89,8 @@ boxes_begin(struct boxes *bs)
 static struct box *
 unless_old(struct boxes *bs, struct box *b)
 {
-	if (b == NULL || b->life != BOX_HUSK || now_ms() - b->husk_ms < HUSK_MS)
+	if (b == NULL || b->life != BOX_HUSK ||
+	    clock_ms() - b->husk_ms < HUSK_MS)
 		return b;
 	drop(bs, b);
 	return NULL;
@@ -112,7 +104,7 @@ end_box(struct boxes *bs, struct box *b)
 		return;
 	}
 	b->life = BOX_HUSK;
-	b->husk_ms = now_ms();
+	b->husk_ms = clock_ms();
 	trees_drop(b);
 }
 
@@ -120,7 +112,7 @@ void
 box_remove_row(struct box *b, const struct file *f)
 {
 	b->removed |= 1ull << file_index(f);
-	b->husk_ms = now_ms();
+	b->husk_ms = clock_ms();
 }
 
 void
@@ -248,14 +240,14 @@ void
 job_husk_remove_row(struct job_husk *k, const struct file *f)
 {
 	k->removed |= 1ull << file_index(f);
-	k->husk_ms = now_ms();
+	k->husk_ms = clock_ms();
 }
 
 struct job_husk *
 box_job_husk(struct box *b, int job)
 {
 	struct job_husk *k, *next, *found = NULL;
-	int64_t now = now_ms();
+	int64_t now = clock_ms();
 
 	for (k = LIST_FIRST(&b->job_husks); k != NULL; k = next) {
 		next = LIST_NEXT(k, link);
@@ -276,7 +268,7 @@ box_leave_job(struct box *b, int job)
 		return k;
 	k = xcalloc(1, sizeof(*k));
 	k->job = job;
-	k->husk_ms = now_ms();
+	k->husk_ms = clock_ms();
 	LIST_INSERT_HEAD(&b->job_husks, k, link);
 	return k;
 }

@@ -4,10 +4,10 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "agent/frame.h"
 #include "lib/buf.h"
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -49,15 +49,6 @@ struct client {
 	struct pending_list pending[BUCKETS];
 	size_t npending;
 };
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 struct client *
 client_new(const struct client_conf *conf)
@@ -103,7 +94,7 @@ disconnect(struct client *c)
 	/* Whoever was there comes back soon, or not so soon. */
 	if (c->conf.dial >= 0 && !(c->up && c->conf.queues))
 		c->not_before_ms =
-		    now_ms() + (c->up ? CLIENT_RETRY_MS : NET_RETRY_MS);
+		    clock_ms() + (c->up ? CLIENT_RETRY_MS : NET_RETRY_MS);
 	close_fd(&c->fd);
 	c->up = false;
 	c->broken = false;
@@ -170,7 +161,7 @@ client_connect(struct client *c)
 {
 	if (c->fd >= 0)
 		return true;
-	if (now_ms() < c->not_before_ms)
+	if (clock_ms() < c->not_before_ms)
 		return false;
 	c->fd = c->conf.dial >= 0
 	    ? net_dial(c->conf.dial, c->conf.path)
@@ -247,7 +238,7 @@ client_call(
 		return 0;
 	}
 	if (c->npending == 0)
-		c->progress_ms = now_ms();
+		c->progress_ms = clock_ms();
 	if (add_request(c, rq, id) < 0) {
 		buf_cut(&c->out, start);
 		return 0;
@@ -476,7 +467,7 @@ read_some(struct client *c)
 	if (r < 0)
 		return (int)r;
 	c->nfds += n;
-	c->progress_ms = now_ms();
+	c->progress_ms = clock_ms();
 	buf_grew(&c->in, (size_t)r);
 	return 0;
 }

@@ -3,6 +3,7 @@
  * threads share the configuration, which does not change, and what was said
  * last (said_lock).
  */
+#include "lib/clock.h"
 #include "sbxfs/net.h"
 
 #include <curl/curl.h>
@@ -18,7 +19,6 @@
 #include <strings.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <gnutls/gnutls.h>
@@ -77,15 +77,6 @@ say(const struct line *l, const char *fmt, ...)
 		log_warnx("%s: %s", l->conf->url, text);
 	(void)str_copy(said, text, sizeof(said));
 	(void)pthread_mutex_unlock(&said_lock);
-}
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 /*** The address ***/
@@ -156,7 +147,7 @@ static bool
 await(const struct line *l, short events, int64_t until)
 {
 	struct pollfd pfd = { .fd = l->sock, .events = events };
-	int64_t left = until - now_ms();
+	int64_t left = until - clock_ms();
 
 	return left > 0 && poll(&pfd, 1, (int)left) > 0;
 }
@@ -274,7 +265,7 @@ make_key(char key[25])
 static bool
 handshake(struct line *l)
 {
-	int64_t until = now_ms() + NET_CONNECT_S * 1000;
+	int64_t until = clock_ms() + NET_CONNECT_S * 1000;
 	cleanup_free char *head = xmalloc(HEAD_MAX);
 	char key[25], want[WS_ACCEPT_MAX];
 
@@ -341,7 +332,7 @@ recv_sock(struct line *l)
 		l->broken = true;
 		return;
 	}
-	l->heard_ms = now_ms();
+	l->heard_ms = clock_ms();
 	l->pinged = false;
 	l->more = true;
 	ws_feed(l->ws, bytes, n);
@@ -438,7 +429,7 @@ recv_fd(struct line *l)
 static void
 keep_alive(struct line *l)
 {
-	int64_t silent = now_ms() - l->heard_ms;
+	int64_t silent = clock_ms() - l->heard_ms;
 
 	if (silent > 2 * NET_SILENCE_S * 1000) {
 		say(l, "silent for %d seconds", 2 * NET_SILENCE_S);
@@ -491,7 +482,7 @@ relay(struct line *l)
 	l->ws = ws_new(&conf);
 	buf_limit(&l->in, SIDE_MAX);
 	buf_limit(&l->out, SIDE_MAX + OUT_SOME);
-	l->heard_ms = now_ms();
+	l->heard_ms = clock_ms();
 	l->more = true;
 	(void)frame_add(&l->out, FRAME_PING, &pong, 1); /* it is there */
 	while (!l->broken)

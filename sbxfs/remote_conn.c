@@ -12,6 +12,7 @@
 
 #include <gnutls/gnutls.h>
 
+#include "lib/clock.h"
 #include "lib/mem.h"
 #include "sbxfs/net.h"
 #include "sbxfs/remote_impl.h"
@@ -20,15 +21,6 @@
 /* An agent that says nothing for so long does not answer. */
 #define ANSWER_MS 30000
 #define IDLE_MS 60000
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /*** Connections ***/
 
@@ -141,7 +133,7 @@ void
 remote_tick(struct sbxfs *s)
 {
 	struct rconn *rc, *next;
-	int64_t now = now_ms(), since;
+	int64_t now = clock_ms(), since;
 
 	for (rc = TAILQ_FIRST(&s->rconns); rc != NULL; rc = next) {
 		next = TAILQ_NEXT(rc, link);
@@ -234,7 +226,7 @@ rcall_new(fuse_req_t req, struct node *n,
 		return NULL;
 	}
 	rc = rconn_of(req_fs(req), n->box);
-	rc->used_ms = now_ms();
+	rc->used_ms = clock_ms();
 	if ((error = reach(rc)) != 0) {
 		reply_err(req, error);
 		return NULL;

@@ -6,8 +6,8 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "lib/clock.h"
 #include "lib/mem.h"
 #include "sbxfs/remote_impl.h"
 
@@ -27,15 +27,6 @@ struct rlist {
 	bool whole;
 	int64_t read_ms;
 };
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 void
 rlist_free(struct rlist *l)
@@ -95,7 +86,7 @@ add_plus(struct rcall *k, const struct rlist *l, size_t i, char *p, size_t n)
 	size_t len;
 
 	rentry_fill(k->s, node, &it->st, &e);
-	if (now_ms() - l->read_ms > FRESH_MS)
+	if (clock_ms() - l->read_ms > FRESH_MS)
 		e.attr_timeout = e.entry_timeout = 0;
 	len = fuse_add_direntry_plus(k->req, p, n, it->name, &e, (off_t)i + 3);
 	if (len <= n)
@@ -160,7 +151,7 @@ got_page(struct rcall *k, const struct reply *r)
 		return;
 	}
 	f->list->whole = true;
-	f->list->read_ms = now_ms();
+	f->list->read_ms = clock_ms();
 	answer(k, f->list);
 }
 

@@ -5,6 +5,7 @@
  * something, all that the front has sent is taken: whatever anybody was told
  * is what the mount shows.
  */
+#include "lib/clock.h"
 #include "sbxfs/serve.h"
 
 #include <errno.h>
@@ -331,15 +332,6 @@ handle_requests(struct sbxfs *s, char *p)
 
 /*** The loop ***/
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static int
 signals(void)
 {
@@ -380,7 +372,7 @@ struct loop {
 static void
 tell_ready(struct loop *l)
 {
-	if (l->told || (!l->s->synced && now_ms() - l->started < READY_MS))
+	if (l->told || (!l->s->synced && clock_ms() - l->started < READY_MS))
 		return;
 	if (!l->s->synced)
 		log_warnx("%s: nobody answers yet", l->cfg->socket);
@@ -446,9 +438,9 @@ look_at_agents(struct loop *l, size_t n)
 			remote_polled(l->s);
 			break;
 		}
-	if (now_ms() - l->ticked < TICK_MS)
+	if (clock_ms() - l->ticked < TICK_MS)
 		return;
-	l->ticked = now_ms();
+	l->ticked = clock_ms();
 	remote_tick(l->s);
 }
 
@@ -463,7 +455,7 @@ turn(struct loop *l)
 
 	if (n > POLL_AGENTS)
 		ms = TICK_MS;
-	if (!up || !l->told || calls_give_up(l->s, now_ms()))
+	if (!up || !l->told || calls_give_up(l->s, clock_ms()))
 		ms = CLIENT_RETRY_MS;
 	r = poll(l->pfd, n, ms);
 	if (r < 0)
@@ -488,7 +480,7 @@ turn(struct loop *l)
 static int
 run(struct sbxfs *s, const struct serve_config *cfg)
 {
-	struct loop l = { .s = s, .cfg = cfg, .started = now_ms() };
+	struct loop l = { .s = s, .cfg = cfg, .started = clock_ms() };
 	int r = 0;
 
 	if ((l.sigfd = signals()) < 0)

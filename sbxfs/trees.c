@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
-#include <time.h>
 
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
 #include "sbxfs/box.h"
@@ -159,19 +159,10 @@ trees_open(const struct trees *t, const char *path, int flags)
 	return fd_open_beneath(at, path, flags, 0);
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 int
 trees_kept(const struct trees *t, const char *path)
 {
-	if (kept.t != t || !t->keep || now_ms() >= kept.until_ms ||
+	if (kept.t != t || !t->keep || clock_ms() >= kept.until_ms ||
 	    strcmp(kept.path, path) != 0)
 		return -1;
 	return kept.fd;
@@ -191,7 +182,7 @@ trees_dir(const struct trees *t, const char *path)
 	kept.t = t;
 	kept.path = xstrdup(path);
 	kept.fd = fd;
-	kept.until_ms = now_ms() + KEEP_MS;
+	kept.until_ms = clock_ms() + KEEP_MS;
 	return fd;
 }
 

@@ -16,6 +16,7 @@
 #include "daemon/front_impl.h"
 #include "daemon/poolrun.h"
 #include "daemon/store.h"
+#include "lib/clock.h"
 #include "lib/mem.h"
 
 static struct {
@@ -45,7 +46,7 @@ fix_open(void)
 	memset(f, 0, sizeof(*f));
 	ck_assert_int_eq(uv_loop_init(&fix.loop), 0);
 	f->loop = &fix.loop;
-	f->since_ms = now_real_ms();
+	f->since_ms = clock_real_ms();
 	TAILQ_INIT(&f->sandboxes);
 	cleanup_free char *conf = xasprintf("%s/sbxd.toml", fix.dir);
 	ck_assert_msg(config_load(conf, NULL, &f->cfg, &e) == 0, "%s", e.text);

@@ -39,15 +39,6 @@ const char *const sb_state_names[SB_STATES] = { "creating", "running", "paused",
 
 static int began, ended;
 
-int64_t
-now_real_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 void
 tree_log(struct front *f)
 {
