@@ -74,21 +74,38 @@ named_caller(struct http_req *r, const char *name, struct caller *c)
 	return true;
 }
 
-bool
-api_admit(struct http_req *r, const struct http_route *route)
+/* Of a request over TCP, where there are tokens. False: answered. */
+static bool
+admit_token(struct http_req *r, const char **ret_identity)
 {
 	const struct front *f = api_front(r);
-	const char *identity;
+	unsigned char from[TOKENS_ADDRESS];
+	int err = -EACCES;
 
-	if (http_is_unix(r) || f->tokens == NULL ||
-	    route->handle == api_health || route->handle == api_metrics ||
-	    (http_header_count(r, "authorization") == 1 &&
-		tokens_admit(
-		    f->tokens, http_header(r, "authorization"), &identity)))
+	http_peer_address(r, from);
+	if (http_header_count(r, "authorization") <= 1)
+		err = tokens_admit(f->tokens, http_header(r, "authorization"),
+		    from, (int64_t)uv_now(f->loop), ret_identity);
+	if (err == 0)
 		return true;
+	if (err == -EAGAIN) {
+		http_add_header(r, "Retry-After", "60");
+		http_error(r, 429, "too many authentication failures");
+		return false;
+	}
 	http_add_header(r, "WWW-Authenticate", "Bearer");
 	http_error(r, 401, "authentication failed");
 	return false;
+}
+
+bool
+api_admit(struct http_req *r, const struct http_route *route)
+{
+	const char *identity;
+
+	return http_is_unix(r) || api_front(r)->tokens == NULL ||
+	    route->handle == api_health || route->handle == api_metrics ||
+	    admit_token(r, &identity);
 }
 
 /* Whose token it is: a name is that identity, and no other. */
@@ -101,11 +118,8 @@ token_caller(struct http_req *r, struct caller *c)
 
 	if (http_is_unix(r) || f->tokens == NULL)
 		return true;
-	if (!tokens_admit(
-		f->tokens, http_header(r, "authorization"), &identity)) {
-		http_error(r, 401, "authentication failed");
+	if (!admit_token(r, &identity))
 		return false;
-	}
 	if (identity == NULL)
 		return true;
 	if (name != NULL && name[0] != '\0' && strcmp(name, identity) != 0) {

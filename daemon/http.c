@@ -344,6 +344,27 @@ http_peer_name(const struct http_req *r)
 }
 
 void
+http_peer_address(const struct http_req *r, unsigned char ret[16])
+{
+	struct sockaddr_storage addr = { 0 };
+	const struct sockaddr_in *v4 = (void *)&addr;
+	const struct sockaddr_in6 *v6 = (void *)&addr;
+	int len = sizeof(addr);
+
+	memset(ret, 0, 16);
+	if (r->c->is_unix ||
+	    uv_tcp_getpeername(&r->c->u.tcp, (struct sockaddr *)&addr, &len) !=
+		0)
+		return;
+	if (addr.ss_family == AF_INET6) {
+		memcpy(ret, &v6->sin6_addr, 16);
+		return;
+	}
+	memset(ret + 10, 0xff, 2);
+	memcpy(ret + 12, &v4->sin_addr, 4);
+}
+
+void
 http_set_user(struct http_req *r, void *user, void (*free_user)(void *))
 {
 	r->user = user;

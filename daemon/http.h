@@ -90,6 +90,8 @@ bool http_is_unix(const struct http_req *r);
 /* SO_PEERCRED of a Unix connection; uid (uid_t)-1 over TCP. */
 void http_peer(const struct http_req *r, uid_t *uid, gid_t *gid, pid_t *pid);
 const char *http_peer_name(const struct http_req *r); /* "127.0.0.1", "unix" */
+/* Over TCP: IPv6, or IPv4 mapped into it; zeroes where it is not known. */
+void http_peer_address(const struct http_req *r, unsigned char ret[16]);
 
 /* Exchange data of the handler; free_user is called when the exchange is
  * over for any reason (answered, client gone): cancel what you wait for. It

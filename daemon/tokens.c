@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <strings.h>
 
@@ -16,15 +17,31 @@
 #define TOKEN_MIN 16
 #define TOKEN_MAX 255
 #define HASH 32
+#define KNOWN_MAX 16
+
+struct address {
+	unsigned char b[TOKENS_ADDRESS];
+};
 
 struct token {
 	unsigned char hash[HASH];
-	char identity[SB_IDENTITY_MAX]; /* "" none */
+	char identity[SB_IDENTITY_MAX];	 /* "" none */
+	struct address known[KNOWN_MAX]; /* who has shown it, latest first */
+	size_t nknown;
+};
+
+/* Who has shown wrong ones lately. */
+struct guesser {
+	struct address from;
+	int64_t last_ms;
+	unsigned wrong;
 };
 
 struct tokens {
 	struct token *v;
 	size_t n;
+	struct guesser *guessers;
+	size_t nguessers;
 };
 
 static void
@@ -117,28 +134,134 @@ tokens_free(struct tokens *t)
 	if (t == NULL)
 		return;
 	free(t->v);
+	free(t->guessers);
 	free(t);
 }
 
-bool
-tokens_admit(const struct tokens *t, const char *authorization,
-    const char **ret_identity)
-{
-	const struct token *found = NULL;
-	unsigned char hash[HASH];
-	const char *token;
-	size_t i;
+/*** Who guesses ***/
 
-	if (authorization == NULL ||
-	    strncasecmp(authorization, "bearer ", 7) != 0)
-		return false;
-	token = authorization + 7 + strspn(authorization + 7, " ");
+/* Whoever has an IPv6 address has 2^64 of them. */
+static struct address
+address_of(const unsigned char from[TOKENS_ADDRESS])
+{
+	static const unsigned char mapped[12] = { [10] = 0xff, 0xff };
+	struct address a = { 0 };
+
+	memcpy(a.b, from,
+	    memcmp(from, mapped, sizeof(mapped)) == 0 ? TOKENS_ADDRESS : 8);
+	return a;
+}
+
+static bool
+same(const struct address *a, const struct address *b)
+{
+	return memcmp(a->b, b->b, sizeof(a->b)) == 0;
+}
+
+/* NULL: it is none, or none any more. */
+static struct guesser *
+guesser_find(struct tokens *t, const struct address *from, int64_t now_ms)
+{
+	for (size_t i = 0; i < t->nguessers; i++) {
+		struct guesser *g = &t->guessers[i];
+
+		if (!same(&g->from, from))
+			continue;
+		if (now_ms - g->last_ms < TOKENS_WAIT_MS)
+			return g;
+		*g = t->guessers[--t->nguessers];
+		return NULL;
+	}
+	return NULL;
+}
+
+/* A place for one more: a new one, or the oldest. */
+static struct guesser *
+guesser_add(struct tokens *t)
+{
+	struct guesser *oldest = t->guessers;
+
+	if (t->nguessers < TOKENS_ADDRESSES_MAX) {
+		t->guessers = xrealloc(
+		    t->guessers, t->nguessers + 1, sizeof(*t->guessers));
+		return &t->guessers[t->nguessers++];
+	}
+	for (size_t i = 1; i < t->nguessers; i++)
+		if (t->guessers[i].last_ms < oldest->last_ms)
+			oldest = &t->guessers[i];
+	return oldest;
+}
+
+static int
+wrong(struct tokens *t, const struct address *from, int64_t now_ms)
+{
+	struct guesser *g = guesser_find(t, from, now_ms);
+
+	if (g == NULL) {
+		g = guesser_add(t);
+		*g = (struct guesser){ .from = *from };
+	}
+	g->wrong++;
+	g->last_ms = now_ms;
+	return -EACCES;
+}
+
+static bool
+is_known(const struct token *to, const struct address *from)
+{
+	for (size_t i = 0; i < to->nknown; i++)
+		if (same(&to->known[i], from))
+			return true;
+	return false;
+}
+
+static void
+know(struct token *to, const struct address *from)
+{
+	if (is_known(to, from))
+		return;
+	if (to->nknown < KNOWN_MAX)
+		to->nknown++;
+	memmove(
+	    &to->known[1], to->known, (to->nknown - 1) * sizeof(to->known[0]));
+	to->known[0] = *from;
+}
+
+static struct token *
+find(const struct tokens *t, const char *authorization)
+{
+	const char *token = authorization + 7;
+	struct token *found = NULL;
+	unsigned char hash[HASH];
+
+	if (strncasecmp(authorization, "bearer ", 7) != 0)
+		return NULL;
+	token += strspn(token, " ");
 	hash_of(token, strlen(token), hash);
-	for (i = 0; i < t->n; i++)
+	for (size_t i = 0; i < t->n; i++)
 		if (gnutls_memcmp(t->v[i].hash, hash, HASH) == 0)
 			found = &t->v[i];
+	return found;
+}
+
+int
+tokens_admit(struct tokens *t, const char *authorization,
+    const unsigned char from[TOKENS_ADDRESS], int64_t now_ms,
+    const char **ret_identity)
+{
+	const struct address a = address_of(from);
+	const struct guesser *g = guesser_find(t, &a, now_ms);
+	struct token *found;
+
+	if (authorization == NULL) /* that guesses nothing */
+		return -EACCES;
+	found = find(t, authorization);
+	if (g != NULL && g->wrong >= TOKENS_WRONG_MAX &&
+	    (found == NULL || !is_known(found, &a)))
+		return -EAGAIN;
 	if (found == NULL)
-		return false;
+		return wrong(t, &a, now_ms);
+	know(found, &a);
 	*ret_identity = found->identity[0] != '\0' ? found->identity : NULL;
-	return true;
+	return 0;
 }

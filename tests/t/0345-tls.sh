@@ -1,7 +1,7 @@
 #!/bin/bash
 # limit 120
 # TCP with TLS and tokens: who is let in, as whom, on every route; what is no
-# TLS; handshakes that stop half way hold nobody up; renewed files.
+# TLS; handshakes that stop half way hold nobody up; renewed files; who guesses.
 . "$(dirname "$0")/lib.sh"
 need_tool openssl
 cert() {
@@ -36,7 +36,8 @@ tls() {
 check "health is open" tls '' GET /health
 eq "its status" "$(code)" 200
 
-# Without a token, or with a wrong one: the same on every route but two.
+# Without a token, or with a wrong one: the same on every route but two. Who
+# is wrong too often has to wait, so each comes from another address.
 http GET /openapi.json >"$W/openapi.json"
 /usr/bin/python3 - "$W/openapi.json" >"$W/routes" <<'P'
 import json, sys
@@ -50,8 +51,10 @@ while read -r method path; do
 	/health | /metrics) continue ;;
 	esac
 	[ "$method" != HEAD ] || method=GET
+	n=$((${n:-1} + 1))
 	for token in '' "$admin"x; do
-		tls "$token" "$method" "$path" >/dev/null
+		tls "$token" "$method" "$path" --interface 127.0.0.$n \
+		    >/dev/null
 		eq "$method $path without a token" "$(code)" 401
 	done
 done <"$W/routes"
@@ -65,6 +68,22 @@ tls "$admin" GET /sandboxes -H "Authorization: Bearer $alice" >/dev/null
 eq "two of them" "$(code)" 401
 has "what is asked for" "$(curl -sSi --cacert "$W/cert.pem" \
     "https://127.0.0.1:$port/sandboxes")" 'WWW-Authenticate: Bearer'
+
+# Tokens cannot be guessed: the eleventh from one address is not looked at,
+# right or wrong, while the others and who was let in before are served.
+tls "$bob" GET /sandboxes --interface 127.0.1.1 >/dev/null
+for n in 1 2 3 4 5 6 7 8 9 10 11; do
+	tls "$admin$n" GET /sandboxes --interface 127.0.1.1 >/dev/null
+	eq "wrong token $n" "$(code)" $((n < 11 ? 401 : 429))
+done
+has "what is said" "$(cat "$W/http.body")" 'too many authentication failures'
+tls "$admin" GET /sandboxes --interface 127.0.1.1 -D "$W/head" >/dev/null
+eq "a right one then" "$(code)" 429
+grep -qi '^retry-after: 60' "$W/head" || fail "no Retry-After"
+tls "$bob" GET /sandboxes --interface 127.0.1.1 >/dev/null
+eq "one that came from there" "$(code)" 200
+tls '' GET /health --interface 127.0.1.1 >/dev/null
+eq "its health" "$(code)" 200
 
 # Each identity has its own; the token without one sees all.
 tls "$alice" POST /sandboxes -d '{"name":"hers","ttl":600}' >/dev/null
