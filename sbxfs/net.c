@@ -3,7 +3,6 @@
  * threads share the configuration, which does not change, and what was said
  * last (said_lock).
  */
-#include "lib/clock.h"
 #include "sbxfs/net.h"
 
 #include <curl/curl.h>
@@ -25,6 +24,7 @@
 
 #include "agent/frame.h"
 #include "lib/buf.h"
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"

@@ -5,7 +5,6 @@
  * something, all that the front has sent is taken: whatever anybody was told
  * is what the mount shows.
  */
-#include "lib/clock.h"
 #include "sbxfs/serve.h"
 
 #include <errno.h>
@@ -18,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
