@@ -9,6 +9,8 @@
 
 #include "daemon/api_impl.h"
 #include "daemon/jobs.h"
+#include "daemon/json.h"
+#include "lib/buf.h"
 #include "lib/mem.h"
 
 #define EXEC_OUTPUT_MAX (10u << 20) /* of a stream, in a JSON answer */
@@ -41,6 +43,7 @@ struct exec_op {
 	bool ended;
 	char carry[2][4]; /* the beginning of a character */
 	size_t ncarry[2];
+	struct buf event; /* the last one, for its memory */
 };
 
 static const char *const stream_names[] = {
@@ -111,31 +114,36 @@ answer(struct exec_op *op)
 /*** Events ***/
 
 static size_t
-send_event(struct http_req *r, const char *name, json_t *data)
-{
-	cleanup_free char *text = json_dumps(data, JSON_COMPACT);
-	cleanup_free char *event = NULL;
-
-	json_decref(data);
-	event = xasprintf(
-	    "event: %s\ndata: %s\n\n", name, text != NULL ? text : "{}");
-	return http_send(r, event, strlen(event));
-}
-
-static size_t
 send_text(struct exec_op *op, enum job_stream s, const void *p, size_t n)
 {
-	json_t *text, *coded;
+	struct buf *b = &op->event;
 
 	if (n == 0)
 		return 0;
-	api_text(p, n, &text, &coded);
-	if (coded == NULL)
-		return send_event(
-		    op->r, stream_names[s], json_pack("{s:o}", "data", text));
-	json_decref(text);
-	return send_event(
-	    op->r, stream_names[s], json_pack("{s:o}", "base64", coded));
+	buf_clear(b);
+	(void)buf_addf(b, "event: %s\ndata: {\"data\":", stream_names[s]);
+	if (json_add_string(b, p, n) != 0) {
+		buf_clear(b);
+		(void)buf_addf(
+		    b, "event: %s\ndata: {\"base64\":\"", stream_names[s]);
+		(void)json_add_base64(b, p, n);
+		(void)buf_adds(b, "\"");
+	}
+	(void)buf_adds(b, "}\n\n");
+	return http_send(op->r, b->data, b->len);
+}
+
+static void
+send_exit(struct exec_op *op)
+{
+	json_t *result = result_json(op->job, false);
+	cleanup_free char *text = json_dumps(result, JSON_COMPACT);
+
+	json_decref(result);
+	buf_clear(&op->event);
+	(void)buf_addf(&op->event, "event: exit\ndata: %s\n\n",
+	    text != NULL ? text : "{}");
+	(void)http_send(op->r, op->event.data, op->event.len);
 }
 
 /* How many of the last bytes may be the beginning of a character. */
@@ -202,7 +210,7 @@ on_ended(struct follower *fo)
 	for (int s = JOB_STDOUT; s <= JOB_STDERR; s++)
 		(void)send_text(
 		    op, (enum job_stream)s, op->carry[s], op->ncarry[s]);
-	(void)send_event(op->r, "exit", result_json(op->job, false));
+	send_exit(op);
 	http_end(op->r);
 }
 
@@ -218,6 +226,7 @@ exec_free(void *arg)
 		job_unfollow(&op->fo);
 	if (!op->ended && !api_front(op->r)->stopping)
 		(void)job_signal(op->job, SIGKILL, &e);
+	buf_done(&op->event);
 	free(op);
 }
 

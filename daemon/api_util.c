@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "daemon/api_impl.h"
+#include "daemon/json.h"
 #include "daemon/tokens.h"
+#include "lib/buf.h"
 #include "lib/mem.h"
 #include "lib/size.h"
 #include "lib/utf8.h"
@@ -481,32 +483,12 @@ api_sandbox_info(const struct sandbox *sb)
 	return j;
 }
 
-static char *
-base64(const unsigned char *p, size_t n)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijkl"
-				     "mnopqrstuvwxyz0123456789+/";
-	char *out = xmalloc((n + 2) / 3 * 4 + 1), *to = out;
-
-	for (size_t i = 0; i < n; i += 3) {
-		uint32_t v = (uint32_t)p[i] << 16;
-
-		v |= i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0;
-		v |= i + 2 < n ? p[i + 2] : 0;
-		*to++ = digits[v >> 18];
-		*to++ = digits[v >> 12 & 63];
-		*to++ = i + 1 < n ? digits[v >> 6 & 63] : '=';
-		*to++ = i + 2 < n ? digits[v & 63] : '=';
-	}
-	*to = '\0';
-	return out;
-}
-
 void
 api_text(const void *p, size_t n, json_t **ret_text, json_t **ret_base64)
 {
 	const unsigned char *s = p;
-	cleanup_free char *text = NULL, *coded = NULL;
+	cleanup_free char *text = NULL;
+	cleanup_buf struct buf coded = BUF_INIT;
 	size_t len = 0;
 
 	*ret_base64 = NULL;
@@ -523,7 +505,8 @@ api_text(const void *p, size_t n, json_t **ret_text, json_t **ret_base64)
 		len += step > 0 ? step : 3;
 		i += step > 0 ? step : 1;
 	}
-	coded = base64(p, n);
+	buf_limit(&coded, n * 2 + 4);
+	(void)json_add_base64(&coded, p, n);
 	*ret_text = json_stringn(text, len);
-	*ret_base64 = json_string(coded);
+	*ret_base64 = json_stringn_nocheck(buf_str(&coded), coded.len);
 }

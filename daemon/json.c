@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "lib/utf8.h"
+
 static const char *const kind_names[] = {
 	[JSON_K_STRING] = "string",
 	[JSON_K_INT] = "integer",
@@ -62,5 +64,112 @@ json_take(
 			return err_setx(e, EINVAL, "%s: expected %s",
 			    fields[i].name, kind_names[fields[i].kind]);
 	}
+	return 0;
+}
+
+/*** Writing ***/
+
+#define BLOCK 4096 /* bytes that room is made for at once */
+
+/* One character below 0x20, a quote or a backslash. */
+static char *
+put_escape(char *to, unsigned char c)
+{
+	static const char hex[] = "0123456789abcdef";
+	static const char letters[0x20] = { ['\b'] = 'b',
+		['\t'] = 't',
+		['\n'] = 'n',
+		['\f'] = 'f',
+		['\r'] = 'r' };
+	char letter = c < 0x20 ? letters[c] : (char)c;
+
+	*to++ = '\\';
+	if (letter != '\0') {
+		*to++ = letter;
+		return to;
+	}
+	memcpy(to, "u00", 3);
+	to[3] = hex[c >> 4];
+	to[4] = hex[c & 15];
+	return to + 5;
+}
+
+/* As many whole characters of n bytes as a block has; -EINVAL. */
+static ssize_t
+put_block(char **to, const unsigned char *p, size_t n)
+{
+	size_t i = 0, len;
+
+	while (i < n && i < BLOCK) {
+		unsigned char c = p[i];
+
+		if (c >= 0x80) {
+			if ((len = utf8_length(p + i, n - i)) == 0)
+				return -EINVAL;
+			memcpy(*to, p + i, len);
+			*to += len;
+			i += len;
+			continue;
+		}
+		if (c >= 0x20 && c != '"' && c != '\\')
+			*(*to)++ = (char)c;
+		else
+			*to = put_escape(*to, c);
+		i++;
+	}
+	return (ssize_t)i;
+}
+
+int
+json_add_string(struct buf *b, const void *data, size_t n)
+{
+	const unsigned char *p = data;
+	size_t from = b->len;
+	int r = buf_adds(b, "\"");
+
+	while (r == 0 && n > 0) {
+		char *to, *end;
+		ssize_t used = 0;
+
+		/* six for a byte, and a last character of four */
+		if ((r = buf_reserve(b, 6 * BLOCK + 4, &to)) != 0)
+			break;
+		end = to;
+		if ((used = put_block(&end, p, n)) < 0)
+			r = (int)used;
+		else
+			buf_grew(b, (size_t)(end - to));
+		p += used;
+		n -= (size_t)used;
+	}
+	if (r == 0)
+		r = buf_adds(b, "\"");
+	if (r != 0)
+		buf_cut(b, from);
+	return r;
+}
+
+int
+json_add_base64(struct buf *b, const void *data, size_t n)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijkl"
+				     "mnopqrstuvwxyz0123456789+/";
+	const unsigned char *p = data;
+	char *to;
+	int r = buf_reserve(b, (n + 2) / 3 * 4, &to);
+
+	if (r != 0)
+		return r;
+	for (size_t i = 0; i < n; i += 3) {
+		uint32_t v = (uint32_t)p[i] << 16;
+
+		v |= i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0;
+		v |= i + 2 < n ? p[i + 2] : 0;
+		*to++ = digits[v >> 18];
+		*to++ = digits[v >> 12 & 63];
+		*to++ = i + 1 < n ? digits[v >> 6 & 63] : '=';
+		*to++ = i + 2 < n ? digits[v & 63] : '=';
+	}
+	buf_grew(b, (n + 2) / 3 * 4);
 	return 0;
 }

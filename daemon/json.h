@@ -1,6 +1,7 @@
 /*
  * json.h - taking the members of an object by a table: what is missing or of
- * a wrong type is named, what is unknown is ignored.
+ * a wrong type is named, what is unknown is ignored; and writing strings
+ * where there are so many bytes that building a tree of them is too slow.
  */
 #ifndef DAEMON_JSON_H
 #define DAEMON_JSON_H
@@ -9,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "lib/buf.h"
 #include "lib/err.h"
 
 enum json_kind {
@@ -31,5 +33,11 @@ int json_take(
     const json_t *o, const struct json_field *fields, size_t n, struct err *e);
 #define JSON_TAKE(o, fields, e) \
 	json_take((o), (fields), sizeof(fields) / sizeof((fields)[0]), (e))
+
+/* Appends n bytes as a string, with its quotes. 0; -EINVAL: they are not
+ * UTF-8, and nothing is appended; or as buf_add. */
+int json_add_string(struct buf *b, const void *p, size_t n);
+/* Appends them in base64, without quotes. As buf_add. */
+int json_add_base64(struct buf *b, const void *p, size_t n);
 
 #endif
