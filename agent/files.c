@@ -94,6 +94,8 @@ find_handle(struct conn *c, int64_t number)
 	return &all->h[number];
 }
 
+_Static_assert(sizeof(struct fs_args) <= ARGS_MAX, "rpc.c has room");
+
 int
 handle_fd(struct conn *c, int64_t number)
 {
@@ -261,8 +263,9 @@ open_plain(
 {
 	int flags = open_flags(a), r;
 
+	/* What is made is not cut: that would take its setuid bits away. */
 	if (a->create)
-		h->fd = open_new(p, a, flags);
+		h->fd = open_new(p, a, flags | (a->trunc ? O_TRUNC : 0));
 	else if ((r = path_guard(p)) == -EPERM)
 		return r;
 	else
@@ -271,7 +274,7 @@ open_plain(
 		return h->fd;
 	if ((r = check_type(h, flags, st)) < 0)
 		return r;
-	if (a->trunc && !h->dir) {
+	if (a->trunc && !a->create && !h->dir) {
 		if (ftruncate(h->fd, 0) < 0)
 			return -errno;
 		st->st_size = 0;
@@ -553,6 +556,18 @@ page_full(const struct listing *l, const struct json_out *o)
 	return l->count >= ENTRIES_MAX || o->b.len >= ENTRIES_BYTES_MAX;
 }
 
+/* False: it is gone meanwhile. In a directory that may be read and not be
+ * searched there are names, and no more. */
+static bool
+stat_entry(int dir, const struct dirent *d, struct stat *st)
+{
+	if (fstatat(dir, d->d_name, st, AT_SYMLINK_NOFOLLOW) == 0)
+		return true;
+	*st = (struct stat){ .st_ino = d->d_ino,
+		.st_mode = (mode_t)DTTOIF(d->d_type) };
+	return errno == EACCES;
+}
+
 /* Writes the entries of one getdents. */
 static void
 put_entries(struct listing *l, struct json_out *o, const char *p, long n)
@@ -564,8 +579,7 @@ put_entries(struct listing *l, struct json_out *o, const char *p, long n)
 	for (; p < end && !page_full(l, o); p += d->d_reclen) {
 		d = (const struct dirent *)(const void *)p;
 		l->next = d->d_off;
-		if (is_dots(d->d_name) ||
-		    fstatat(l->fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (is_dots(d->d_name) || !stat_entry(l->fd, d, &st))
 			continue;
 		json_open(o, NULL, '{');
 		json_put_bytes(o, "name", d->d_name, strlen(d->d_name));

@@ -1,5 +1,5 @@
 /*
- * files.h - what the two groups of sbx.fs.* methods share: their arguments
+ * files.h - what the groups of sbx.fs.* methods share: their arguments
  * (each method's table says which of them it takes), and how a file's
  * attributes are written.
  */
@@ -13,7 +13,7 @@
 #define NS_PER_S INT64_C(1000000000)
 
 struct fs_args {
-	struct bytes path, to, target, access;
+	struct bytes path, to, target, access, name;
 	int64_t h, off, len, after, mode, size, mtime, flags;
 	int64_t uid, gid, atime_ns, mtime_ns, whence, to_h, to_off;
 	bool create, excl, trunc, parents, follow, atomic, commit, append;

@@ -125,6 +125,7 @@ extern const struct method jobs_methods[];
 extern const struct method env_methods[];
 extern const struct method files_methods[];
 extern const struct method tree_methods[];
+extern const struct method xattr_methods[];
 /* Set once at start: --files. */
 extern bool rpc_files_only;
 

@@ -51,6 +51,7 @@ static const struct method *const groups[] = {
 	env_methods,
 	files_methods,
 	tree_methods,
+	xattr_methods,
 };
 
 /*** Answers ***/

@@ -263,6 +263,16 @@ take_times(const struct fs_args *a, struct timespec ts[2])
 	return ts[0].tv_nsec != UTIME_OMIT || ts[1].tv_nsec != UTIME_OMIT;
 }
 
+/* To set nothing is a chown to nobody: it takes setuid bits away as well. */
+static bool
+sets_owner(const struct fs_args *a)
+{
+	struct timespec ts[2];
+
+	return a->uid >= 0 || a->gid >= 0 ||
+	    (a->size < 0 && a->mode < 0 && !take_times(a, ts));
+}
+
 /* Size first: it takes suid bits away that a mode may put back. */
 static int
 set_by_path(const struct fs_args *a, struct stat *st)
@@ -275,7 +285,7 @@ set_by_path(const struct fs_args *a, struct stat *st)
 		return r;
 	if (a->size >= 0 && (r = set_size(&p, a->size)) < 0)
 		return r;
-	if ((a->uid >= 0 || a->gid >= 0) &&
+	if (sets_owner(a) &&
 	    fchownat(p.dir, p.name, (uid_t)a->uid, (gid_t)a->gid,
 		AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
@@ -295,8 +305,7 @@ set_by_handle(int fd, const struct fs_args *a, struct stat *st)
 	if (fd < 0)
 		return fd;
 	if ((a->size >= 0 && ftruncate(fd, a->size) < 0) ||
-	    ((a->uid >= 0 || a->gid >= 0) &&
-		fchown(fd, (uid_t)a->uid, (gid_t)a->gid) < 0) ||
+	    (sets_owner(a) && fchown(fd, (uid_t)a->uid, (gid_t)a->gid) < 0) ||
 	    (a->mode >= 0 && fchmod(fd, (mode_t)a->mode) < 0) ||
 	    (take_times(a, ts) && futimens(fd, ts) < 0) || fstat(fd, st) < 0)
 		return -errno;

@@ -757,6 +757,68 @@ def test_fs_as_a_mount_needs_it(agent, c):
         c.fs("close", h=each)
 
 
+def test_fs_xattr(agent, c):
+    d = scratch(agent, "xattr")
+    open(f"{d}/f", "w").close()
+    os.mkfifo(f"{d}/fifo")
+    os.symlink("f", f"{d}/l")
+    os.setxattr(d, "trusted.x", b"no")
+    h = c.fs("open", path=f"{d}/f", flags="r")["h"]
+
+    def put(value, **what):
+        return c.call("sbx.fs.setxattr", what, binary=value)
+
+    def get(method="getxattr", **what):
+        i = c.request("sbx.fs." + method, what)
+        got = c.recv()  # its binary message is in c.bin
+        if "error" in got:
+            return got["error"]["code"]
+        assert got == {"jsonrpc": "2.0", "id": i, "result": {
+            "len": len(c.bin), "binary": True}}, got
+        return c.bin
+
+    for what in {"path": d}, {"path": f"{d}/f"}, {"h": h}:
+        put(b"a\0b", name="user.a", **what)
+        put(b"", name="user.empty", **what)
+        assert get(name="user.a", **what) == b"a\0b"
+        assert get(name="user.empty", **what) == b""
+        assert sorted(get("listxattr", **what).split(b"\0")) == [
+            b"", b"user.a", b"user.empty"]
+        fails(-17, put, b"", name="user.a", flags=1, **what)
+        fails(-61, put, b"", name="user.b", flags=2, **what)
+        fails(-32602, put, b"", name="user.b", flags=4, **what)
+        fails(-34, put, b"", name="user." + "n" * 300, **what)
+        fails(-7, put, b"x" * 65537, name="user.a", **what)
+        for name in "security.capability", "trusted.x", "system.x", "user", "":
+            fails(-95, put, b"x", name=name, **what)
+            assert get(name=name, **what) == -95
+            fails(-95, c.fs, "removexattr", name=name, **what)
+        put(b"n", name=b64(b"user.\xff"), **what)
+        assert get(name=b64(b"user.\xff"), **what) == b"n"
+        for name in "user.a", "user.empty", b64(b"user.\xff"):
+            c.fs("removexattr", name=name, **what)
+        fails(-61, c.fs, "removexattr", name="user.a", **what)
+        assert get("listxattr", **what) == b""
+    big = os.urandom(3000)
+    put(big, h=h, name="user.big")
+    assert get(path=f"{d}/f", name="user.big") == big
+    # neither is opened, nor followed
+    for name in "fifo", "l":
+        fails(-1, put, b"x", path=f"{d}/{name}", name="user.x")
+    assert get(path=f"{d}/l", name="user.big") == -61
+    assert get(path=f"{d}/l/x", name="user.big") in (-20, -40)
+    assert get(path="/proc", name="user.x") == -95
+    assert get(path="/proc/self/exe", name="user.x") == -95
+    assert get(path="../x", name="user.x") == -18
+    assert get(path=f"{d}/none", name="user.x") == -2
+    assert get(h=1000, name="user.x") == -9
+    fails(-32602, c.call, "sbx.fs.setxattr", {"h": h, "name": "user.x"})
+    assert "name" in fails(-32602, c.fs, "getxattr", h=h)
+    c.fs("close", h=h)
+    # where it went for a path, it does not stay
+    assert os.readlink(f"/proc/{agent.pid()}/cwd") == "/"
+
+
 def test_fs_handles_end(agent, c):
     x = Client(agent.path)
     d = scratch(agent, "handles")
