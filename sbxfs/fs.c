@@ -191,14 +191,22 @@ fs_stat_root(const struct node *n, struct stat *st)
 	st->st_mtime = st->st_ctime = st->st_atime = (time_t)n->box->created;
 }
 
-void
-fs_orphan(struct sbxfs *s, struct node *n)
+/* Has the open file another name? Over an agent that is not known here. */
+static bool
+has_other_name(const struct node *n)
 {
 	const struct fs_file *f = LIST_FIRST(&n->files);
 	struct stat st;
 
-	if (f != NULL && f->dir == NULL && fstat(f->fd, &st) == 0 &&
-	    st.st_nlink > 0)
+	if (f == NULL || n->type == S_IFDIR)
+		return false;
+	return f->fd < 0 || (fstat(f->fd, &st) == 0 && st.st_nlink > 0);
+}
+
+void
+fs_orphan(struct sbxfs *s, struct node *n)
+{
+	if (has_other_name(n))
 		n->box->aliased = true;
 	nodes_unhash(&s->nodes, n);
 }
@@ -316,16 +324,38 @@ hand_over(const struct sbxfs *s, struct node *n, int fd)
 		n->backing = kernel_backing_open(s, fd);
 }
 
+void
+fs_file_add(struct fs_file *f, struct node *n)
+{
+	f->node = node_ref(n);
+	if (LIST_EMPTY(&n->files))
+		LIST_INSERT_HEAD(&n->box->opened, n, opened);
+	LIST_INSERT_HEAD(&n->files, f, link);
+}
+
+void
+fs_file_remove(struct sbxfs *s, struct fs_file *f)
+{
+	struct node *n = f->node;
+
+	LIST_REMOVE(f, link);
+	if (LIST_EMPTY(&n->files)) {
+		LIST_REMOVE(n, opened);
+		if (LIST_EMPTY(&n->box->opened))
+			n->box->aliased = false;
+		kernel_backing_close(s, n->backing);
+		n->backing = 0;
+	}
+	node_unref(&s->nodes, n);
+}
+
 static struct fs_file *
 new_file(struct node *n, int fd)
 {
 	struct fs_file *f = xcalloc(1, sizeof(*f));
 
 	f->fd = fd;
-	f->node = node_ref(n);
-	if (LIST_EMPTY(&n->files))
-		LIST_INSERT_HEAD(&n->box->opened, n, opened);
-	LIST_INSERT_HEAD(&n->files, f, link);
+	fs_file_add(f, n);
 	return f;
 }
 
@@ -490,23 +520,13 @@ fs_opendir(struct sbxfs *s, struct node *n, struct fs_file **ret)
 void
 fs_close(struct sbxfs *s, struct fs_file *f)
 {
-	struct node *n = f->node;
-
-	LIST_REMOVE(f, link);
-	if (LIST_EMPTY(&n->files)) {
-		LIST_REMOVE(n, opened);
-		if (LIST_EMPTY(&n->box->opened))
-			n->box->aliased = false;
-		kernel_backing_close(s, n->backing);
-		n->backing = 0;
-	}
+	fs_file_remove(s, f);
 	if (f->dir != NULL)
 		(void)closedir(f->dir->d);
 	else
 		close_fd(&f->fd);
 	free(f->dir);
 	free(f);
-	node_unref(&s->nodes, n);
 }
 
 int

@@ -18,8 +18,8 @@
 struct fs_file {
 	LIST_ENTRY(fs_file) link; /* in node->files */
 	struct node *node;	  /* a reference */
-	int fd;			  /* -1: a directory that is shown empty */
-	struct fs_dir *dir;	  /* of a directory */
+	int fd; /* -1: a directory that is shown empty, or the agent's */
+	struct fs_dir *dir; /* of a directory */
 };
 
 /* Is the node fs/ itself, or beneath it? */
@@ -87,6 +87,11 @@ int fs_statfs(struct node *n, struct statvfs *sv);
 
 /*** Extended attributes (fsxattr.c): user.*, others are EOPNOTSUPP ***/
 
+bool fs_is_user(const char *name);
+/* Leaves of these names, each with its NUL, those that are: their length, or
+ * -EIO where they are no such list. */
+ssize_t fs_user_names(char *p, size_t n);
+
 struct fs_value {
 	const void *p;
 	size_t n;
@@ -133,6 +138,9 @@ void fs_renamed(struct sbxfs *s, const struct fs_name *from,
 /* Beyond what one system call takes: a shell gets there by steps. */
 #define FS_PATH_MAX (1u << 20)
 
+/* f is open on n now, and no more. */
+void fs_file_add(struct fs_file *f, struct node *n);
+void fs_file_remove(struct sbxfs *s, struct fs_file *f);
 /* Its name is gone, or another's. */
 void fs_orphan(struct sbxfs *s, struct node *n);
 

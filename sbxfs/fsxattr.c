@@ -11,10 +11,27 @@
 #include "lib/fd.h"
 #include "sbxfs/fs.h"
 
-static bool
-is_user(const char *name)
+bool
+fs_is_user(const char *name)
 {
 	return strncmp(name, "user.", 5) == 0;
+}
+
+ssize_t
+fs_user_names(char *p, size_t n)
+{
+	size_t at, len, used = 0;
+
+	if (n != 0 && p[n - 1] != '\0')
+		return -EIO;
+	for (at = 0; at < n; at += len) {
+		len = strlen(p + at) + 1;
+		if (!fs_is_user(p + at))
+			continue;
+		memmove(p + used, p + at, len);
+		used += len;
+	}
+	return (ssize_t)used;
 }
 
 /* The kernel has refused what is no regular file and no directory. Returns
@@ -37,7 +54,7 @@ fs_getxattr(const struct node *n, const char *name, void *p, size_t size)
 	ssize_t r;
 	int fd;
 
-	if (!is_user(name))
+	if (!fs_is_user(name))
 		return -EOPNOTSUPP;
 	if ((fd = open_for(n, &own)) < 0)
 		return fd;
@@ -52,7 +69,7 @@ fs_setxattr(
 	cleanup_fd int own = -1;
 	int fd;
 
-	if (!is_user(name))
+	if (!fs_is_user(name))
 		return -EOPNOTSUPP;
 	if ((fd = open_for(n, &own)) < 0)
 		return fd;
@@ -67,7 +84,7 @@ fs_removexattr(const struct node *n, const char *name)
 	cleanup_fd int own = -1;
 	int fd;
 
-	if (!is_user(name))
+	if (!fs_is_user(name))
 		return -EOPNOTSUPP;
 	if ((fd = open_for(n, &own)) < 0)
 		return fd;
@@ -78,20 +95,12 @@ ssize_t
 fs_listxattr(const struct node *n, char *p, size_t size)
 {
 	cleanup_fd int own = -1;
-	size_t len, used = 0;
-	ssize_t r, at;
+	ssize_t r;
 	int fd;
 
 	if ((fd = open_for(n, &own)) < 0)
 		return fd;
 	if ((r = flistxattr(fd, p, size)) < 0)
 		return -errno;
-	for (at = 0; at < r; at += (ssize_t)len) {
-		len = strlen(p + at) + 1;
-		if (!is_user(p + at))
-			continue;
-		memmove(p + used, p + at, len);
-		used += len;
-	}
-	return (ssize_t)used;
+	return fs_user_names(p, (size_t)r);
 }

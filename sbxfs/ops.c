@@ -328,9 +328,11 @@ xattr_check(const struct node *n)
 	return fs_has(n) ? fs_check(n) : -EOPNOTSUPP;
 }
 
-static void
+void
 reply_xattr(fuse_req_t req, ssize_t r, const char *p, size_t size)
 {
+	if (size != 0 && r > (ssize_t)size)
+		r = -ERANGE;
 	if (r < 0)
 		reply_err(req, (int)-r);
 	else if (size == 0)
@@ -348,8 +350,6 @@ op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 
 	if ((r = xattr_check(n)) == 0)
 		r = fs_getxattr(n, name, value, sizeof(value));
-	if (size != 0 && r > (ssize_t)size)
-		r = -ERANGE;
 	reply_xattr(req, r, value, size);
 }
 
@@ -364,8 +364,6 @@ op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 		r = fs_listxattr(n, names, sizeof(names));
 	else if (r == -EOPNOTSUPP)
 		r = 0;
-	if (size != 0 && r > (ssize_t)size)
-		r = -ERANGE;
 	reply_xattr(req, r, names, size);
 }
 

@@ -43,27 +43,13 @@ op_lookup(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
 	struct node *parent = node_of(req, ino);
 	struct rcall *k;
-	json_t *params;
-	int error;
 
-	if (!fs_has(parent)) {
+	if (!fs_has(parent))
 		sbxfs_ops.lookup(req, ino, name);
-		return;
-	}
-	if (is_closed(parent)) {
+	else if (is_closed(parent))
 		reply_err(req, ENOENT);
-		return;
-	}
-	if ((params = rpath(parent, name, &error)) == NULL) {
-		reply_err(req, error);
-		return;
-	}
-	if ((k = rcall_new(req, parent, rcall_entry)) == NULL) {
-		json_decref(params);
-		return;
-	}
-	k->name = xstrdup(name);
-	rcall_send(k, "sbx.fs.lookup", params);
+	else if ((k = rcall_path(req, parent, name, rcall_entry)) != NULL)
+		rcall_send(k, "sbx.fs.lookup");
 }
 
 static void
@@ -91,26 +77,12 @@ static void
 op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node *n = node_of(req, ino);
-	struct rfile *f = (struct rfile *)LIST_FIRST(&n->files);
-	json_t *params = NULL;
 	struct rcall *k;
-	int error = EIO;
 
-	if (!fs_has(n) || n->file->at != AT_FS) {
+	if (!fs_has(n) || n->file->at != AT_FS)
 		sbxfs_ops.getattr(req, ino, fi);
-		return;
-	}
-	/* What is open is asked, since its name may be gone. */
-	if (f != NULL)
-		params = rfile_params(f);
-	if (params == NULL && (params = rpath(n, NULL, &error)) == NULL) {
-		reply_err(req, error);
-		return;
-	}
-	if ((k = rcall_new(req, n, got_attr)) == NULL)
-		json_decref(params);
-	else
-		rcall_send(k, "sbx.fs.getattr", params);
+	else if ((k = rcall_node(req, n, got_attr)) != NULL)
+		rcall_send(k, "sbx.fs.getattr");
 }
 
 static void
@@ -169,19 +141,59 @@ op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
 	struct node *n = node_of(req, ino);
 	struct rcall *k;
-	json_t *params;
-	int error;
 
-	if (!fs_has(n) || n->box->life != BOX_LIVE) {
+	if (!fs_has(n) || n->box->life != BOX_LIVE)
 		sbxfs_ops.statfs(req, ino);
-		return;
-	}
-	if ((params = rpath(n, NULL, &error)) == NULL)
-		reply_err(req, error);
-	else if ((k = rcall_new(req, n, got_statfs)) == NULL)
-		json_decref(params);
+	else if ((k = rcall_path(req, n, NULL, got_statfs)) != NULL)
+		rcall_send(k, "sbx.fs.statfs");
+}
+
+/*** Extended attributes ***/
+
+static void
+op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	struct node *n = node_of(req, ino);
+
+	if (!fs_has(n))
+		sbxfs_ops.getxattr(req, ino, name, size);
 	else
-		rcall_send(k, "sbx.fs.statfs", params);
+		rop_getxattr(req, n, name, size);
+}
+
+static void
+op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	struct node *n = node_of(req, ino);
+
+	if (!fs_has(n))
+		sbxfs_ops.listxattr(req, ino, size);
+	else
+		rop_listxattr(req, n, size);
+}
+
+static void
+op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
+    size_t size, int flags)
+{
+	const struct fs_value v = { .p = value, .n = size, .flags = flags };
+	struct node *n = node_of(req, ino);
+
+	if (!fs_has(n))
+		sbxfs_ops.setxattr(req, ino, name, value, size, flags);
+	else
+		rop_setxattr(req, n, name, &v);
+}
+
+static void
+op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	struct node *n = node_of(req, ino);
+
+	if (!fs_has(n))
+		sbxfs_ops.removexattr(req, ino, name);
+	else
+		rop_removexattr(req, n, name);
 }
 
 /*** Changes of names ***/
@@ -276,9 +288,9 @@ op_rename(fuse_req_t req, fuse_ino_t ino, const char *name,
 
 /*** Opening ***/
 
-/* {"path","flags",...} as open(2)'s flags say. */
+/* "flags" and more of sbx.fs.open, as open(2)'s flags say. */
 static void
-add_flags(json_t *params, int flags)
+add_flags(struct rcall *k, int flags)
 {
 	static const char *const access[] = {
 		[O_RDONLY] = "r", [O_WRONLY] = "w", [O_RDWR] = "rw"
@@ -298,11 +310,11 @@ add_flags(json_t *params, int flags)
 	/* Who reads only may empty it as well, if it may write. */
 	if (mode == O_RDONLY && (flags & O_TRUNC) != 0)
 		mode = O_RDWR;
-	json_object_set_new(
-	    params, "flags", json_string(access[mode != O_ACCMODE ? mode : 0]));
+	rcall_put(
+	    k, "flags", json_string(access[mode != O_ACCMODE ? mode : 0]));
 	for (i = 0; i < sizeof(more) / sizeof(more[0]); i++)
 		if ((flags & more[i].flag) != 0)
-			json_object_set_new(params, more[i].name, json_true());
+			rcall_put(k, more[i].name, json_true());
 }
 
 /* The handle and the attributes of what was opened: 0 or an errno. */
@@ -358,22 +370,15 @@ op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node *n = node_of(req, ino);
 	struct rcall *k;
-	json_t *params;
-	int error;
 
 	if (!fs_has(n)) {
 		sbxfs_ops.open(req, ino, fi);
 		return;
 	}
-	if ((params = rpath(n, NULL, &error)) == NULL) {
-		reply_err(req, error);
+	if ((k = rcall_path(req, n, NULL, opened)) == NULL)
 		return;
-	}
-	add_flags(params, fi->flags & ~(O_CREAT | O_EXCL));
-	if ((k = rcall_new(req, n, opened)) == NULL)
-		json_decref(params);
-	else
-		rcall_send(k, "sbx.fs.open", params);
+	add_flags(k, fi->flags & ~(O_CREAT | O_EXCL));
+	rcall_send(k, "sbx.fs.open");
 }
 
 static void
@@ -412,8 +417,6 @@ op_create(fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode,
 {
 	struct node *parent = node_of(req, ino);
 	struct rcall *k;
-	json_t *params;
-	int error;
 
 	if (!fs_has(parent)) {
 		sbxfs_ops.create(req, ino, name, mode, fi);
@@ -423,38 +426,14 @@ op_create(fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode,
 		reply_err(req, EPERM);
 		return;
 	}
-	if ((params = rpath(parent, name, &error)) == NULL) {
-		reply_err(req, error);
+	if ((k = rcall_path(req, parent, name, created)) == NULL)
 		return;
-	}
-	add_flags(params, fi->flags | O_CREAT);
-	json_object_set_new(params, "mode", json_integer(mode & 07777));
-	if ((k = rcall_new(req, parent, created)) == NULL) {
-		json_decref(params);
-		return;
-	}
-	k->name = xstrdup(name);
-	rcall_send(k, "sbx.fs.open", params);
+	add_flags(k, fi->flags | O_CREAT);
+	rcall_int(k, "mode", mode & 07777);
+	rcall_send(k, "sbx.fs.open");
 }
 
 /*** Open files ***/
-
-/* A call about an open file, with its handle. NULL: req was answered. */
-static struct rcall *
-file_call(fuse_req_t req, struct rfile *f, json_t **ret_params,
-    void (*done)(struct rcall *, const struct reply *))
-{
-	struct rcall *k;
-
-	/* Its connection was lost, and with it what was open. */
-	if ((*ret_params = rfile_params(f)) == NULL) {
-		reply_err(req, EIO);
-		return NULL;
-	}
-	if ((k = rcall_new(req, f->f.node, done)) == NULL)
-		json_decref(*ret_params);
-	return k;
-}
 
 static void
 got_bytes(struct rcall *k, const struct reply *r)
@@ -474,19 +453,18 @@ static void
 op_read(fuse_req_t req, fuse_ino_t ino, size_t n, off_t off,
     struct fuse_file_info *fi)
 {
-	json_t *params;
 	struct rcall *k;
 
 	if (!fs_has(node_of(req, ino))) {
 		sbxfs_ops.read(req, ino, n, off, fi);
 		return;
 	}
-	if ((k = file_call(req, rfile_of(fi), &params, got_bytes)) == NULL)
+	if ((k = rcall_file(req, rfile_of(fi), got_bytes)) == NULL)
 		return;
 	k->size = n < MAX_IO ? n : MAX_IO;
-	json_object_set_new(params, "off", json_integer(off));
-	json_object_set_new(params, "len", json_integer((json_int_t)k->size));
-	rcall_send(k, "sbx.fs.read", params);
+	rcall_int(k, "off", off);
+	rcall_int(k, "len", (int64_t)k->size);
+	rcall_send(k, "sbx.fs.read");
 }
 
 /* The answer {"len"} of a write or a copy. */
@@ -510,18 +488,17 @@ static void
 op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t n, off_t off,
     struct fuse_file_info *fi)
 {
-	json_t *params;
 	struct rcall *k;
 
 	if (!fs_has(node_of(req, ino))) {
 		sbxfs_ops.write(req, ino, p, n, off, fi);
 		return;
 	}
-	if ((k = file_call(req, rfile_of(fi), &params, got_len)) == NULL)
+	if ((k = rcall_file(req, rfile_of(fi), got_len)) == NULL)
 		return;
 	k->size = n;
-	json_object_set_new(params, "off", json_integer(off));
-	rcall_send_bin(k, "sbx.fs.write", params, p, n);
+	rcall_int(k, "off", off);
+	rcall_send_bin(k, "sbx.fs.write", p, n);
 }
 
 static void
@@ -539,32 +516,30 @@ static void
 op_fsync(
     fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	json_t *params;
 	struct rcall *k;
 
 	if (!fs_has(node_of(req, ino)))
 		sbxfs_ops.fsync(req, ino, datasync, fi);
-	else if ((k = file_call(req, rfile_of(fi), &params, rcall_err)) != NULL)
-		rcall_send(k, "sbx.fs.fsync", params);
+	else if ((k = rcall_file(req, rfile_of(fi), rcall_err)) != NULL)
+		rcall_send(k, "sbx.fs.fsync");
 }
 
 static void
 op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
     struct fuse_file_info *fi)
 {
-	json_t *params;
 	struct rcall *k;
 
 	if (!fs_has(node_of(req, ino))) {
 		sbxfs_ops.fallocate(req, ino, mode, off, len, fi);
 		return;
 	}
-	if ((k = file_call(req, rfile_of(fi), &params, rcall_err)) == NULL)
+	if ((k = rcall_file(req, rfile_of(fi), rcall_err)) == NULL)
 		return;
-	json_object_set_new(params, "mode", json_integer(mode));
-	json_object_set_new(params, "off", json_integer(off));
-	json_object_set_new(params, "len", json_integer(len));
-	rcall_send(k, "sbx.fs.fallocate", params);
+	rcall_int(k, "mode", mode);
+	rcall_int(k, "off", off);
+	rcall_int(k, "len", len);
+	rcall_send(k, "sbx.fs.fallocate");
 }
 
 static void
@@ -584,18 +559,17 @@ static void
 op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
     struct fuse_file_info *fi)
 {
-	json_t *params;
 	struct rcall *k;
 
 	if (!fs_has(node_of(req, ino))) {
 		sbxfs_ops.lseek(req, ino, off, whence, fi);
 		return;
 	}
-	if ((k = file_call(req, rfile_of(fi), &params, got_off)) == NULL)
+	if ((k = rcall_file(req, rfile_of(fi), got_off)) == NULL)
 		return;
-	json_object_set_new(params, "off", json_integer(off));
-	json_object_set_new(params, "whence", json_integer(whence));
-	rcall_send(k, "sbx.fs.lseek", params);
+	rcall_int(k, "off", off);
+	rcall_int(k, "whence", whence);
+	rcall_send(k, "sbx.fs.lseek");
 }
 
 static void
@@ -604,7 +578,6 @@ op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off,
     struct fuse_file_info *to_fi, size_t len, int flags)
 {
 	struct rfile *a, *b;
-	json_t *params;
 	struct rcall *k;
 
 	(void)flags; /* there are none */
@@ -618,15 +591,15 @@ op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off,
 		reply_err(req, EXDEV); /* cp then reads and writes */
 		return;
 	}
-	if ((k = file_call(req, a, &params, got_len)) == NULL)
+	if ((k = rcall_file(req, a, got_len)) == NULL)
 		return;
 	/* In pieces: whoever wants more asks again. */
 	k->size = len < COPY_MAX ? len : COPY_MAX;
-	json_object_set_new(params, "off", json_integer(off));
-	json_object_set_new(params, "to_h", json_integer(b->h));
-	json_object_set_new(params, "to_off", json_integer(to_off));
-	json_object_set_new(params, "len", json_integer((json_int_t)k->size));
-	rcall_send(k, "sbx.fs.copy_range", params);
+	rcall_int(k, "off", off);
+	rcall_int(k, "to_h", b->h);
+	rcall_int(k, "to_off", to_off);
+	rcall_int(k, "len", (int64_t)k->size);
+	rcall_send(k, "sbx.fs.copy_range");
 }
 
 /*** Directories ***/
@@ -744,6 +717,10 @@ const struct fuse_lowlevel_ops remote_ops = {
 	.readdirplus = op_readdirplus,
 	.releasedir = op_releasedir,
 	.statfs = op_statfs,
+	.setxattr = op_setxattr,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+	.removexattr = op_removexattr,
 	.create = op_create,
 	.poll = op_poll,
 	.fallocate = op_fallocate,

@@ -22,22 +22,6 @@ made(struct rcall *k, const struct reply *r)
 	rcall_entry(k, r);
 }
 
-/* Sends method, whose answer is the attributes of name in parent. */
-static void
-make(fuse_req_t req, struct node *parent, const char *name, const char *method,
-    json_t *params)
-{
-	struct rcall *k = rcall_new(req, parent, made);
-
-	if (k == NULL) {
-		json_decref(params);
-		return;
-	}
-	k->name = xstrdup(name);
-	k->flags = 1; /* that it is not there is an error */
-	rcall_send(k, method, params);
-}
-
 static const struct {
 	mode_t type;
 	const char *method;
@@ -52,8 +36,7 @@ void
 rop_make(fuse_req_t req, const struct fs_new *w)
 {
 	const char *method = NULL;
-	json_t *params;
-	int error = 0;
+	struct rcall *k;
 	size_t i;
 
 	for (i = 0; i < sizeof(makers) / sizeof(makers[0]); i++)
@@ -63,37 +46,43 @@ rop_make(fuse_req_t req, const struct fs_new *w)
 		reply_err(req, EPERM); /* devices, sockets */
 		return;
 	}
-	if ((params = rpath(w->parent, w->name, &error)) == NULL) {
-		reply_err(req, error);
+	if ((k = rcall_path(req, w->parent, w->name, made)) == NULL)
 		return;
-	}
+	k->flags = 1; /* that it is not there is an error */
 	if (S_ISLNK(w->mode))
-		json_object_set_new(
-		    params, "target", rname(w->target, strlen(w->target)));
+		rcall_put(k, "target", rname(w->target, strlen(w->target)));
 	else
-		json_object_set_new(
-		    params, "mode", json_integer(w->mode & 07777));
+		rcall_int(k, "mode", w->mode & 07777);
 	if (S_ISREG(w->mode)) {
-		json_object_set_new(params, "flags", json_string("w"));
-		json_object_set_new(params, "create", json_true());
-		json_object_set_new(params, "excl", json_true());
+		rcall_put(k, "flags", json_string("w"));
+		rcall_put(k, "create", json_true());
+		rcall_put(k, "excl", json_true());
 	}
-	make(req, w->parent, w->name, method, params);
+	rcall_send(k, method);
 }
 
-static json_t *
-two_paths(const struct fs_name *from, const struct fs_name *to, int *ret_error)
+/* A call about a, whose params are {a_is: its path, b_is: b's path}, "from"
+ * and "to". NULL: req was answered. */
+static struct rcall *
+two_paths(fuse_req_t req, const struct fs_name *a, const char *a_is,
+    const struct fs_name *b, rcall_done done)
 {
-	json_t *a = rpath(from->parent, from->name, ret_error), *b = NULL;
-	json_t *params = NULL;
+	struct rcall *k = rcall_path(req, a->parent, a->name, done);
+	bool from = strcmp(a_is, "from") == 0;
+	json_t *path;
+	int error;
 
-	if (a != NULL && (b = rpath(to->parent, to->name, ret_error)) != NULL)
-		params =
-		    json_pack("{s:O,s:O}", "from", json_object_get(a, "path"),
-			"to", json_object_get(b, "path"));
-	json_decref(a);
-	json_decref(b);
-	return params;
+	if (k == NULL)
+		return NULL;
+	if ((path = rpath(b->parent, b->name, &error)) == NULL) {
+		reply_err(req, error);
+		rcall_free(k);
+		return NULL;
+	}
+	rcall_put(k, a_is, json_incref(json_object_get(k->params, "path")));
+	rcall_put(k, from ? "to" : "from", path);
+	(void)json_object_del(k->params, "path");
+	return k;
 }
 
 static void
@@ -107,40 +96,26 @@ linked(struct rcall *k, const struct reply *r)
 	rcall_entry(k, r);
 }
 
-static void
-link_to(
-    fuse_req_t req, struct node *n, const struct fs_name *where, json_t *params)
-{
-	struct rcall *k = rcall_new(req, where->parent, linked);
-
-	if (k == NULL) {
-		json_decref(params);
-		return;
-	}
-	k->to = node_ref(n);
-	k->name = xstrdup(where->name);
-	k->flags = 1;
-	rcall_send(k, "sbx.fs.link", params);
-}
-
 void
 rop_link(fuse_req_t req, struct node *n, struct node *to, const char *newname)
 {
 	const struct fs_name from = { n->parent, n->name };
 	const struct fs_name where = { to, newname };
-	json_t *params;
-	int error;
+	struct rcall *k;
 
 	if (n->box != to->box || n->file->at != AT_FS) {
 		reply_err(req, EXDEV);
 		return;
 	}
-	if (!n->hashed)
+	if (!n->hashed) {
 		reply_err(req, ENOENT);
-	else if ((params = two_paths(&from, &where, &error)) == NULL)
-		reply_err(req, error);
-	else
-		link_to(req, n, &where, params);
+		return;
+	}
+	if ((k = two_paths(req, &where, "to", &from, linked)) == NULL)
+		return;
+	k->to = node_ref(n);
+	k->flags = 1;
+	rcall_send(k, "sbx.fs.link");
 }
 
 /*** Removing and renaming ***/
@@ -152,7 +127,7 @@ removed(struct rcall *k, const struct reply *r)
 
 	if (r->error == 0 &&
 	    (n = nodes_find(&k->s->nodes, k->n, k->name)) != NULL)
-		nodes_unhash(&k->s->nodes, n);
+		fs_orphan(k->s, n);
 	rcall_err(k, r);
 }
 
@@ -160,23 +135,11 @@ void
 rop_remove(fuse_req_t req, struct node *parent, const char *name, bool dir)
 {
 	struct rcall *k;
-	json_t *params;
-	int error;
 
-	if (parent->box->life == BOX_LIVE && parent->box->protect) {
+	if (parent->box->life == BOX_LIVE && parent->box->protect)
 		reply_err(req, EBUSY);
-		return;
-	}
-	if ((params = rpath(parent, name, &error)) == NULL) {
-		reply_err(req, error);
-		return;
-	}
-	if ((k = rcall_new(req, parent, removed)) == NULL) {
-		json_decref(params);
-		return;
-	}
-	k->name = xstrdup(name);
-	rcall_send(k, dir ? "sbx.fs.rmdir" : "sbx.fs.unlink", params);
+	else if ((k = rcall_path(req, parent, name, removed)) != NULL)
+		rcall_send(k, dir ? "sbx.fs.rmdir" : "sbx.fs.unlink");
 }
 
 static void
@@ -201,8 +164,6 @@ rop_rename(fuse_req_t req, const struct fs_name *from, const struct fs_name *to,
 	const struct box *b = from->parent->box;
 	bool keep = b->protect && (flags & RENAME_NOREPLACE) == 0;
 	struct rcall *k;
-	json_t *params;
-	int error;
 
 	if (b != to->parent->box) {
 		reply_err(req, EXDEV);
@@ -216,22 +177,14 @@ rop_rename(fuse_req_t req, const struct fs_name *from, const struct fs_name *to,
 		reply_err(req, EBUSY);
 		return;
 	}
-	if ((params = two_paths(from, to, &error)) == NULL) {
-		reply_err(req, error);
+	if ((k = two_paths(req, from, "from", to, renamed)) == NULL)
 		return;
-	}
-	json_object_set_new(params, "flags",
-	    json_integer((json_int_t)(keep ? RENAME_NOREPLACE : flags)));
-	if ((k = rcall_new(req, from->parent, renamed)) == NULL) {
-		json_decref(params);
-		return;
-	}
+	rcall_int(k, "flags", keep ? RENAME_NOREPLACE : flags);
 	k->to = node_ref(to->parent);
-	k->name = xstrdup(from->name);
 	k->newname = xstrdup(to->name);
 	k->flags = (int)flags;
 	k->error = keep ? EBUSY : 0;
-	rcall_send(k, "sbx.fs.rename", params);
+	rcall_send(k, "sbx.fs.rename");
 }
 
 /*** Attributes ***/
@@ -255,43 +208,41 @@ got_attr(struct rcall *k, const struct reply *r)
 }
 
 static void
-add_time(json_t *params, const char *key, const struct timespec *ts)
+add_time(struct rcall *k, const char *key, const struct timespec *ts)
 {
-	json_object_set_new(params, key,
-	    json_integer((json_int_t)ts->tv_sec * 1000000000 + ts->tv_nsec));
+	rcall_int(k, key, (int64_t)ts->tv_sec * 1000000000 + ts->tv_nsec);
 }
 
 /* 0 or an errno: an id that has no place inside. */
 static int
-add_attrs(
-    const struct box *b, json_t *params, const struct stat *st, int to_set)
+add_attrs(struct rcall *k, const struct stat *st, int to_set)
 {
 	static const struct trees inside = { .base = 0 };
+	const struct box *b = k->n->box;
 	uint32_t uid, gid;
 
 	if ((to_set & FUSE_SET_ATTR_MODE) != 0)
-		json_object_set_new(
-		    params, "mode", json_integer(st->st_mode & 07777));
+		rcall_int(k, "mode", st->st_mode & 07777);
 	if ((to_set & FUSE_SET_ATTR_SIZE) != 0)
-		json_object_set_new(params, "size", json_integer(st->st_size));
+		rcall_int(k, "size", st->st_size);
 	if ((to_set & FUSE_SET_ATTR_UID) != 0) {
 		if (id_stored(&inside, st->st_uid, b->uid, &uid) < 0)
 			return EINVAL;
-		json_object_set_new(params, "uid", json_integer(uid));
+		rcall_int(k, "uid", uid);
 	}
 	if ((to_set & FUSE_SET_ATTR_GID) != 0) {
 		if (id_stored(&inside, st->st_gid, b->gid, &gid) < 0)
 			return EINVAL;
-		json_object_set_new(params, "gid", json_integer(gid));
+		rcall_int(k, "gid", gid);
 	}
 	if ((to_set & FUSE_SET_ATTR_ATIME_NOW) != 0)
-		json_object_set_new(params, "atime_now", json_true());
+		rcall_put(k, "atime_now", json_true());
 	else if ((to_set & FUSE_SET_ATTR_ATIME) != 0)
-		add_time(params, "atime_ns", &st->st_atim);
+		add_time(k, "atime_ns", &st->st_atim);
 	if ((to_set & FUSE_SET_ATTR_MTIME_NOW) != 0)
-		json_object_set_new(params, "mtime_now", json_true());
+		rcall_put(k, "mtime_now", json_true());
 	else if ((to_set & FUSE_SET_ATTR_MTIME) != 0)
-		add_time(params, "mtime_ns", &st->st_mtim);
+		add_time(k, "mtime_ns", &st->st_mtim);
 	return 0;
 }
 
@@ -299,26 +250,22 @@ void
 rop_setattr(fuse_req_t req, struct node *n, const struct stat *st, int to_set,
     struct rfile *f)
 {
-	json_t *params = NULL;
 	struct rcall *k;
-	int error = EIO;
+	int error;
 
 	/* By the handle only where it may write: others only look. */
-	if (f == NULL && (to_set & FUSE_SET_ATTR_SIZE) == 0)
-		f = (struct rfile *)LIST_FIRST(&n->files);
 	if (f != NULL)
-		params = rfile_params(f);
-	if (params == NULL && (params = rpath(n, NULL, &error)) == NULL) {
-		reply_err(req, error);
-		return;
-	}
-	if ((error = add_attrs(n->box, params, st, to_set)) != 0) {
-		json_decref(params);
-		reply_err(req, error);
-		return;
-	}
-	if ((k = rcall_new(req, n, got_attr)) == NULL)
-		json_decref(params);
+		k = rcall_file(req, f, got_attr);
+	else if ((to_set & FUSE_SET_ATTR_SIZE) != 0)
+		k = rcall_path(req, n, NULL, got_attr);
 	else
-		rcall_send(k, "sbx.fs.setattr", params);
+		k = rcall_node(req, n, got_attr);
+	if (k == NULL)
+		return;
+	if ((error = add_attrs(k, st, to_set)) != 0) {
+		reply_err(req, error);
+		rcall_free(k);
+	} else {
+		rcall_send(k, "sbx.fs.setattr");
+	}
 }

@@ -173,6 +173,7 @@ rcall_free(struct rcall *k)
 		node_unref(&s->nodes, k->n);
 	if (k->to != NULL)
 		node_unref(&s->nodes, k->to);
+	json_decref(k->params);
 	free(k->name);
 	free(k->newname);
 	buf_done(&k->text);
@@ -213,21 +214,21 @@ reach(struct rconn *rc)
 	return 0;
 }
 
-struct rcall *
-rcall_new(fuse_req_t req, struct node *n,
-    void (*done)(struct rcall *, const struct reply *))
+/* params is taken over. */
+static struct rcall *
+new_call(fuse_req_t req, struct node *n, rcall_done done, json_t *params)
 {
+	struct rconn *rc = NULL;
 	struct rcall *k;
-	struct rconn *rc;
-	int error;
+	int error = ENOENT;
 
-	if (n->box->life != BOX_LIVE) {
-		reply_err(req, ENOENT);
-		return NULL;
+	if (n->box->life == BOX_LIVE) {
+		rc = rconn_of(req_fs(req), n->box);
+		rc->used_ms = clock_ms();
+		error = reach(rc);
 	}
-	rc = rconn_of(req_fs(req), n->box);
-	rc->used_ms = clock_ms();
-	if ((error = reach(rc)) != 0) {
+	if (error != 0) {
+		json_decref(params);
 		reply_err(req, error);
 		return NULL;
 	}
@@ -236,18 +237,72 @@ rcall_new(fuse_req_t req, struct node *n,
 	k->rc = rc;
 	k->req = req;
 	k->done = done;
+	k->params = params;
 	k->n = node_ref(n);
 	return k;
 }
 
+struct rcall *
+rcall_path(fuse_req_t req, struct node *n, const char *name, rcall_done done)
+{
+	struct rcall *k;
+	json_t *path;
+	int error;
+
+	if ((path = rpath(n, name, &error)) == NULL) {
+		reply_err(req, error);
+		return NULL;
+	}
+	k = new_call(req, n, done, json_pack("{s:o}", "path", path));
+	if (k != NULL && name != NULL)
+		k->name = xstrdup(name);
+	return k;
+}
+
+struct rcall *
+rcall_file(fuse_req_t req, struct rfile *f, rcall_done done)
+{
+	json_t *params = rfile_params(f);
+
+	/* Its connection was lost, and with it what was open. */
+	if (params == NULL) {
+		reply_err(req, EIO);
+		return NULL;
+	}
+	return new_call(req, f->f.node, done, params);
+}
+
+struct rcall *
+rcall_node(fuse_req_t req, struct node *n, rcall_done done)
+{
+	struct rfile *f = (struct rfile *)LIST_FIRST(&n->files);
+	json_t *params = f != NULL ? rfile_params(f) : NULL;
+
+	if (params != NULL)
+		return new_call(req, n, done, params);
+	return rcall_path(req, n, NULL, done);
+}
+
 void
-rcall_send_bin(struct rcall *k, const char *method, json_t *params,
-    const void *p, size_t n)
+rcall_put(struct rcall *k, const char *key, json_t *value)
+{
+	(void)json_object_set_new(k->params, key, value);
+}
+
+void
+rcall_int(struct rcall *k, const char *key, int64_t value)
+{
+	rcall_put(k, key, json_integer(value));
+}
+
+void
+rcall_send_bin(struct rcall *k, const char *method, const void *p, size_t n)
 {
 	const struct reply dead = { .error = -EIO };
-	const struct request rq = {
-		.method = method, .params = params, .bin = p, .len = n
-	};
+	const struct request rq = { .method = method,
+		.params = steal_ptr(&k->params),
+		.bin = p,
+		.len = n };
 
 	k->id = client_call(k->rc->c, &rq, answered, k);
 	if (k->id == 0) {
@@ -259,14 +314,14 @@ rcall_send_bin(struct rcall *k, const char *method, json_t *params,
 }
 
 void
-rcall_send(struct rcall *k, const char *method, json_t *params)
+rcall_send(struct rcall *k, const char *method)
 {
-	rcall_send_bin(k, method, params, NULL, 0);
+	rcall_send_bin(k, method, NULL, 0);
 }
 
 void
-rcall_again(struct rcall *k, const char *method, json_t *params,
-    void (*done)(struct rcall *, const struct reply *))
+rcall_again(
+    struct rcall *k, const char *method, json_t *params, rcall_done done)
 {
 	const struct reply dead = { .error = -EIO };
 	const struct request rq = { .method = method, .params = params };
@@ -351,8 +406,7 @@ rpath(const struct node *n, const char *name, int *ret_error)
 	if ((r = fs_path(n, name, &path)) == 0 && path.len >= PATH_MAX)
 		r = -ENAMETOOLONG;
 	if (r == 0)
-		return json_pack(
-		    "{s:o}", "path", rname(buf_str(&path), path.len));
+		return rname(buf_str(&path), path.len);
 	*ret_error = -r;
 	return NULL;
 }
@@ -474,16 +528,13 @@ rfile_new(struct rconn *rc, struct node *n, int64_t h)
 	struct rfile *f = xcalloc(1, sizeof(*f));
 
 	f->f.fd = -1;
-	f->f.node = node_ref(n);
+	fs_file_add(&f->f, n);
 	f->rc = rc;
 	f->h = h;
 	if (rc != NULL) {
 		f->gen = rc->gen;
 		rc->opened++;
 	}
-	if (LIST_EMPTY(&n->files))
-		LIST_INSERT_HEAD(&n->box->opened, n, opened);
-	LIST_INSERT_HEAD(&n->files, &f->f, link);
 	return f;
 }
 
@@ -498,17 +549,13 @@ rfile_params(const struct rfile *f)
 void
 rfile_close(struct sbxfs *s, struct rfile *f)
 {
-	struct node *n = f->f.node;
 	json_t *params = rfile_params(f);
 
 	if (params != NULL)
 		rconn_notify(f->rc, "sbx.fs.close", params);
 	if (f->rc != NULL)
 		f->rc->opened--;
-	LIST_REMOVE(&f->f, link);
-	if (LIST_EMPTY(&n->files))
-		LIST_REMOVE(n, opened);
+	fs_file_remove(s, &f->f);
 	rlist_free(f->list);
-	node_unref(&s->nodes, n);
 	free(f);
 }

@@ -81,10 +81,14 @@ static size_t
 add_plus(struct rcall *k, const struct rlist *l, size_t i, char *p, size_t n)
 {
 	const struct item *it = &l->v[i];
-	struct fuse_entry_param e;
-	struct node *node = fs_node_for(k->s, k->n, it->name, &it->st);
+	struct fuse_entry_param e = { .attr = it->st };
+	struct node *node;
 	size_t len;
 
+	if (it->st.st_nlink == 0) /* only a name */
+		return fuse_add_direntry_plus(
+		    k->req, p, n, it->name, &e, (off_t)i + 3);
+	node = fs_node_for(k->s, k->n, it->name, &it->st);
 	rentry_fill(k->s, node, &it->st, &e);
 	if (clock_ms() - l->read_ms > FRESH_MS)
 		e.attr_timeout = e.entry_timeout = 0;
@@ -180,19 +184,12 @@ opened(struct rcall *k, const struct reply *r)
 void
 rop_opendir(fuse_req_t req, struct node *n)
 {
-	struct rcall *k;
-	json_t *params;
-	int error;
+	struct rcall *k = rcall_path(req, n, NULL, opened);
 
-	if ((params = rpath(n, NULL, &error)) == NULL) {
-		reply_err(req, error);
+	if (k == NULL)
 		return;
-	}
-	json_object_set_new(params, "flags", json_string("d"));
-	if ((k = rcall_new(req, n, opened)) == NULL)
-		json_decref(params);
-	else
-		rcall_send(k, "sbx.fs.open", params);
+	rcall_put(k, "flags", json_string("d"));
+	rcall_send(k, "sbx.fs.open");
 }
 
 /* Of a husk, or of a directory that is shown empty. */
@@ -212,13 +209,12 @@ void
 rop_readdir(fuse_req_t req, struct rfile *f, const struct fs_list *l)
 {
 	struct rcall *k;
-	json_t *params;
 
 	if (f->h < 0) {
 		answer_dots(req, l);
 		return;
 	}
-	if ((k = rcall_new(req, f->f.node, got_page)) == NULL)
+	if ((k = rcall_file(req, f, got_page)) == NULL)
 		return;
 	k->file = f;
 	k->size = l->n;
@@ -231,10 +227,5 @@ rop_readdir(fuse_req_t req, struct rfile *f, const struct fs_list *l)
 	}
 	rlist_free(f->list);
 	f->list = xcalloc(1, sizeof(*f->list));
-	if ((params = rfile_params(f)) == NULL) {
-		reply_err(req, EIO);
-		rcall_free(k);
-	} else {
-		rcall_send(k, "sbx.fs.readdir", params);
-	}
+	rcall_send(k, "sbx.fs.readdir");
 }

@@ -42,6 +42,7 @@ struct rcall {
 	struct rconn *rc;
 	fuse_req_t req;
 	uint64_t id;
+	json_t *params; /* to be sent; then NULL */
 	void (*done)(struct rcall *k, const struct reply *r);
 	/* for done */
 	struct node *n, *to; /* references, or NULL */
@@ -56,17 +57,29 @@ struct rcall {
 	struct rwalk *walk;
 };
 
-/* A call about n, which is held. NULL: req was answered. */
-struct rcall *rcall_new(fuse_req_t req, struct node *n,
-    void (*done)(struct rcall *, const struct reply *));
+typedef void (*rcall_done)(struct rcall *k, const struct reply *r);
+
+/*
+ * A call about n, which is held, or with a name about that in n; its params
+ * say which: {"path"}, by rcall_file {"h"}, by rcall_node {"h"} where something
+ * is open on n, whose name may be gone. They may be added to. NULL: req was
+ * answered.
+ */
+struct rcall *rcall_path(
+    fuse_req_t req, struct node *n, const char *name, rcall_done done);
+struct rcall *rcall_file(fuse_req_t req, struct rfile *f, rcall_done done);
+struct rcall *rcall_node(fuse_req_t req, struct node *n, rcall_done done);
+void rcall_put(struct rcall *k, const char *key, json_t *value);
+void rcall_int(struct rcall *k, const char *key, int64_t value);
+/* Sends it, and frees it after done. */
+void rcall_send(struct rcall *k, const char *method);
+void rcall_send_bin(
+    struct rcall *k, const char *method, const void *p, size_t n);
+/* Without sending it; req is the caller's to answer. */
 void rcall_free(struct rcall *k);
-/* Sends it. params is taken over. */
-void rcall_send(struct rcall *k, const char *method, json_t *params);
-void rcall_send_bin(struct rcall *k, const char *method, json_t *params,
-    const void *p, size_t n);
-/* From done: the same call goes on with another one. */
-void rcall_again(struct rcall *k, const char *method, json_t *params,
-    void (*done)(struct rcall *, const struct reply *));
+/* From done: the same call goes on with another one. params is taken over. */
+void rcall_again(
+    struct rcall *k, const char *method, json_t *params, rcall_done done);
 /* Without a request, and nobody waits for its answer. */
 void rconn_notify(struct rconn *rc, const char *method, json_t *params);
 
@@ -79,7 +92,7 @@ void rcall_err(struct rcall *k, const struct reply *r);
  * caller frees: NULL when it is neither. */
 json_t *rname(const char *p, size_t n);
 char *rname_take(const json_t *j, size_t *ret_len);
-/* {"path": of n, or of name in it}; NULL: *ret_error says why. */
+/* The path of n, or of name in it, as a param; NULL: *ret_error says why. */
 json_t *rpath(const struct node *n, const char *name, int *ret_error);
 
 /* Of a stat object, as it is shown: 0 or -EPROTO. */
@@ -96,7 +109,7 @@ struct rfile *rfile_of(const struct fuse_file_info *fi);
 /* {"h"}, or NULL: its connection was lost. */
 json_t *rfile_params(const struct rfile *f);
 
-/*** Operations: remote_dir.c, remote_change.c, remote_link.c ***/
+/*** Operations: remote_dir.c, _change.c, _link.c, _xattr.c ***/
 
 void rop_opendir(fuse_req_t req, struct node *n);
 void rop_readdir(fuse_req_t req, struct rfile *f, const struct fs_list *l);
@@ -112,6 +125,12 @@ void rop_setattr(fuse_req_t req, struct node *n, const struct stat *st,
     int to_set, struct rfile *f);
 void rop_readlink(fuse_req_t req, struct node *n);
 void rwalk_free(struct rwalk *w);
+void rop_getxattr(
+    fuse_req_t req, struct node *n, const char *name, size_t size);
+void rop_listxattr(fuse_req_t req, struct node *n, size_t size);
+void rop_setxattr(fuse_req_t req, struct node *n, const char *name,
+    const struct fs_value *value);
+void rop_removexattr(fuse_req_t req, struct node *n, const char *name);
 
 /* Answers with the entry of name in k->n: a done, or the end of one. */
 void rcall_entry(struct rcall *k, const struct reply *r);

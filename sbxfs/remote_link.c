@@ -173,17 +173,9 @@ void
 rop_readlink(fuse_req_t req, struct node *n)
 {
 	struct rcall *k;
-	json_t *params;
-	int error;
 
-	if (n->file->at != AT_FS) {
+	if (n->file->at != AT_FS)
 		reply_err(req, EINVAL);
-		return;
-	}
-	if ((params = rpath(n, NULL, &error)) == NULL)
-		reply_err(req, error);
-	else if ((k = rcall_new(req, n, got_target)) == NULL)
-		json_decref(params);
-	else
-		rcall_send(k, "sbx.fs.readlink", params);
+	else if ((k = rcall_path(req, n, NULL, got_target)) != NULL)
+		rcall_send(k, "sbx.fs.readlink");
 }

@@ -38,6 +38,25 @@ def shown(st):
     return what + [old]
 
 
+def tried(f, *args):
+    """What it returns, or the name of its errno."""
+    try:
+        return f(*args)
+    except OSError as e:
+        return errno.errorcode[e.errno]
+    except ValueError as e:  # mmap of nothing
+        return str(e)
+
+
+def content(path):
+    with open(path, 'rb') as f:
+        return f.read()
+
+
+def attributes(path):
+    return {x: os.getxattr(path, x) for x in sorted(os.listxattr(path))}
+
+
 class Side:
     """One of the directories, with what is open in it."""
 
@@ -181,13 +200,13 @@ class Side:
         for where, dirs, files in os.walk(self.top):
             for name in dirs + files:
                 path = os.path.join(where, name)
-                st = os.lstat(path)
+                st = tried(os.lstat, path)
+                if isinstance(st, str):
+                    found[os.path.relpath(path, self.top)] = [st]
+                    continue
                 what = shown(st)
                 if stat.S_ISREG(st.st_mode):
-                    with open(path, 'rb') as f:
-                        what.append(f.read())
-                    what.append({x: os.getxattr(path, x)
-                                 for x in sorted(os.listxattr(path))})
+                    what += [tried(content, path), tried(attributes, path)]
                 elif stat.S_ISLNK(st.st_mode):
                     what.append(os.readlink(path))
                 found[os.path.relpath(path, self.top)] = what
@@ -369,15 +388,6 @@ class Generator:
         return 'listxattr', self.path()
 
 
-def done(side, op):
-    try:
-        return getattr(side, op[0])(*op[1:])
-    except OSError as e:
-        return errno.errorcode[e.errno]
-    except ValueError as e:  # mmap of nothing
-        return str(e)
-
-
 def short(x):
     text = repr(x)
     return text if len(text) < 200 else text[:200] + '...'
@@ -408,7 +418,7 @@ def main(top, plain, count, seed, *more):
 
     for i in range(int(count)):
         op = generator.next()
-        a, b = (done(side, op) for side in sides)
+        a, b = (tried(getattr(side, op[0]), *op[1:]) for side in sides)
         last.append((op, b))
         if a != b:
             stop(f'operation {i}: {short(op)}: {short(a)} / {short(b)}')

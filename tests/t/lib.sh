@@ -11,6 +11,8 @@
 #	http METHOD PATH [BODY [CURL OPTION...]]   body to stdout, code by: code
 #	eq WHAT GOT WANT, has WHAT TEXT PART, check WHAT COMMAND...
 #	refused FILE LINE ERRNO-TEXT SENTENCE      a write that must fail so
+#	is_remote	the mount is over TCP: MOUNT=remote
+#	local_only WHAT	a part that such a mount has not, by design: false there
 #	fail TEXT, skip TEXT, wait_for SECONDS COMMAND...
 # shellcheck shell=bash
 set -u
@@ -89,6 +91,17 @@ need_tool() {
 	for tool; do
 		command -v "$tool" >/dev/null || skip "needs $tool"
 	done
+}
+
+is_remote() {
+	[ "${MOUNT:-}" = remote ]
+}
+
+local_only() {
+	! is_remote || {
+		say "not over TCP: $*"
+		return 1
+	}
 }
 
 need_fuse() {
@@ -207,7 +220,7 @@ print(s.getsockname()[1])'
 
 start_sbxd() {
 	need_root
-	if [ "${MOUNT:-}" = remote ] && [ -z "${URL:-}" ]; then
+	if is_remote && [ -z "${URL:-}" ]; then
 		TCP=127.0.0.1:$(free_port)
 		URL=http://$TCP
 		set -- "server.tcp = \"$TCP\"" "$@"
@@ -223,7 +236,7 @@ mounted() {
 start_sbxfs() {
 	need_fuse
 	mkdir -p "$M" 2>/dev/null
-	if [ "${MOUNT:-}" = remote ]; then
+	if is_remote; then
 		set -- -o "url=$URL" "$@"
 	else
 		set -- -s "$RUN/files.sock" "$@"
