@@ -234,6 +234,8 @@ struct file_mode {
 };
 int sandbox_chmod(struct sandbox *sb, const char *file,
     const struct file_mode *m, struct err *e);
+/* Of what is gone: key, and all beneath it. */
+void sandbox_forget_modes(struct sandbox *sb, const char *key);
 /* After a direct change of a stored field: row, ctl_ms, notification. */
 int sandbox_changed(struct sandbox *sb, struct err *e);
 

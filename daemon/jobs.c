@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,7 +149,10 @@ static void
 erase(struct job *job)
 {
 	struct spool *sp = job_spool(job->sb);
+	char modes[32];
 
+	(void)snprintf(modes, sizeof(modes), "jobs/%d", job->number);
+	sandbox_forget_modes(job->sb, modes);
 	job_tell_ended(job);
 	spool_forget(sp, job->number);
 	kept_delete(&job->priv->kept);

@@ -11,6 +11,7 @@
 
 #include "daemon/events.h"
 #include "daemon/front_impl.h"
+#include "lib/log.h"
 #include "lib/mem.h"
 
 int
@@ -274,6 +275,27 @@ kept_or(const json_t *old, size_t n, unsigned now)
 		return json_integer(now);
 	return json_integer(
 	    old != NULL ? json_integer_value(json_array_get(old, n)) : -1);
+}
+
+void
+sandbox_forget_modes(struct sandbox *sb, const char *key)
+{
+	size_t len = strlen(key);
+	const char *k;
+	json_t *v;
+	void *tmp;
+	struct err e;
+	bool any = false;
+
+	json_object_foreach_safe(
+	    sb->modes, tmp, k, v) if (strncmp(k, key, len) == 0 &&
+	    (k[len] == '/' || k[len] == '\0'))
+	{
+		(void)json_object_del(sb->modes, k);
+		any = true;
+	}
+	if (any && sandbox_changed(sb, &e) < 0)
+		log_warnx("sandbox %s: %s", sb->id, e.text);
 }
 
 int

@@ -272,10 +272,13 @@ tree_profiles(struct front *f)
 	if (f->tree == NULL)
 		return;
 	f->tree->profiles_ms = clock_real_ms();
+	top_load(f->tree);
 	TAILQ_FOREACH (c, &f->tree->conns, link) {
 		if (!c->hello)
 			continue;
 		conn_notify(c, "profiles", profile_params(f));
+		conn_notify(
+		    c, "top", json_pack("{s:O}", "modes", f->tree->modes));
 		conn_flush(c);
 	}
 }

@@ -389,8 +389,8 @@ set_attrs(struct treq *r, struct sandbox *sb, const struct tree_attrs *a,
 		(gid_t)a->group };
 	uid_t before = sb->uid;
 
-	if (a->file != NULL)
-		return sandbox_chmod(sb, a->file, &m, e);
+	if (a->file != NULL || json_object_get(r->params, "job") != NULL)
+		return tree_chmod(r, sb, a->file, &m, e);
 	if ((a->owner >= 0 || a->group >= 0) &&
 	    sandbox_chown(sb, (uid_t)a->owner, (gid_t)a->group, e) < 0)
 		return -1;

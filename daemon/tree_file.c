@@ -324,10 +324,10 @@ no_file(struct treq *r)
 static void
 read_job_file(struct treq *r, size_t i)
 {
-	struct sandbox *sb = treq_box_file(r, "jobs", R_OK);
-	struct job *job;
+	struct sandbox *sb;
+	struct job *job = treq_job_file(r, texts[i].name, R_OK, &sb);
 
-	if (sb == NULL || (job = treq_job(r, sb)) == NULL)
+	if (job == NULL)
 		return;
 	if (texts[i].job == NULL)
 		no_file(r);
@@ -411,11 +411,11 @@ tree_write(struct treq *r)
 
 	if (file == NULL)
 		return;
-	if (has(r, "id")) {
-		sb = treq_box_file(r, has(r, "job") ? "jobs" : file, W_OK);
-		if (sb == NULL)
+	if (has(r, "job")) {
+		if ((job = treq_job_file(r, file, W_OK, &sb)) == NULL)
 			return;
-		if (has(r, "job") && (job = treq_job(r, sb)) == NULL)
+	} else if (has(r, "id")) {
+		if ((sb = treq_box_file(r, file, W_OK)) == NULL)
 			return;
 	} else if (strcmp(file, "pool") == 0 && !r->conn->root &&
 	    !r->caller.all) {
@@ -553,11 +553,11 @@ tree_pread(struct treq *r)
 		no_file(r);
 		return;
 	}
-	if (logs[i].of != OF_TOP &&
-	    (l.sb = treq_box_file(
-		 r, logs[i].of == OF_BOX ? "log" : "jobs", R_OK)) == NULL)
+	if (logs[i].of == OF_BOX &&
+	    (l.sb = treq_box_file(r, file, R_OK)) == NULL)
 		return;
-	if (logs[i].of == OF_JOB && (l.job = treq_job(r, l.sb)) == NULL)
+	if (logs[i].of == OF_JOB &&
+	    (l.job = treq_job_file(r, file, R_OK, &l.sb)) == NULL)
 		return;
 	l.stream = logs[i].stream;
 	l.off = (uint64_t)off;

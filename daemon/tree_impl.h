@@ -16,6 +16,8 @@
 #include "daemon/verbs.h"
 
 #define TREE_VERSION 1
+/* The longest name that modes are kept by: jobs/N/stdout */
+#define TREE_KEY_MAX 64
 /* A held sandbox whose client went is named again within this time. */
 #define TREE_HELD_MS 10000
 
@@ -159,6 +161,13 @@ struct sandbox *treq_box(struct treq *r);
 struct sandbox *treq_box_file(struct treq *r, const char *file, int want);
 /* {"job"} of params in sb, NULL: answered. */
 struct job *treq_job(struct treq *r, struct sandbox *sb);
+/* {"id"} and {"job"}, and the caller may use the file of that job. */
+struct job *treq_job_file(
+    struct treq *r, const char *file, int want, struct sandbox **ret_sb);
+/* Of a file in sb or, with {"job"} in params, in that job, or (NULL) of its
+ * directory. */
+int tree_chmod(const struct treq *r, struct sandbox *sb, const char *file,
+    const struct file_mode *m, struct err *e);
 
 /* A local user. */
 void tree_caller(struct caller *c, uid_t uid, gid_t gid, pid_t pid);

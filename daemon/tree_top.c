@@ -34,24 +34,48 @@ id_of(uint32_t n)
 	return n != UINT32_MAX ? (int64_t)n : -1;
 }
 
+static void
+load(struct tree_server *t, const char *file)
+{
+	cleanup_free char *mode = mode_key(file), *owner = owner_key(file);
+	int64_t m = store_get_meta(t->f->store, mode, -1);
+	uint64_t ids = (uint64_t)store_get_meta(t->f->store, owner, -1);
+
+	if (m >= 0 || ids != UINT64_MAX)
+		json_object_set_new(t->modes, file,
+		    json_pack("[I,I,I]", (json_int_t)m,
+			(json_int_t)id_of((uint32_t)(ids >> 32)),
+			(json_int_t)id_of((uint32_t)ids)));
+}
+
 void
 top_load(struct tree_server *t)
 {
+	const struct profile *p;
 	size_t i;
 
+	json_decref(t->modes);
 	t->modes = json_object();
-	for (i = 0; i < NFILES; i++) {
-		cleanup_free char *mode = mode_key(files[i]);
-		cleanup_free char *owner = owner_key(files[i]);
-		int64_t m = store_get_meta(t->f->store, mode, -1);
-		uint64_t ids = (uint64_t)store_get_meta(t->f->store, owner, -1);
+	for (i = 0; i < NFILES; i++)
+		load(t, files[i]);
+	TAILQ_FOREACH (p, &t->f->cfg->profiles, link) {
+		cleanup_free char *file = xasprintf("profiles/%s", p->name);
 
-		if (m >= 0 || ids != UINT64_MAX)
-			json_object_set_new(t->modes, files[i],
-			    json_pack("[I,I,I]", (json_int_t)m,
-				(json_int_t)id_of((uint32_t)(ids >> 32)),
-				(json_int_t)id_of((uint32_t)ids)));
+		load(t, file);
 	}
+}
+
+static bool
+is_file(const struct tree_server *t, const char *file)
+{
+	size_t i;
+
+	if (strncmp(file, "profiles/", 9) == 0)
+		return config_profile(t->f->cfg, file + 9) != NULL;
+	for (i = 0; i < NFILES; i++)
+		if (strcmp(files[i], file) == 0)
+			return true;
+	return false;
 }
 
 static int
@@ -100,18 +124,15 @@ int
 top_set(struct treq *r, struct tree_attrs *a, struct err *e)
 {
 	struct tree_server *t = r->t;
-	size_t i;
 
-	for (i = 0; i < NFILES && strcmp(files[i], a->file) != 0; i++)
-		continue;
-	if (i == NFILES)
+	if (!is_file(t, a->file))
 		return err_setx(e, ENOENT, "no such file");
 	if (!r->caller.all)
 		return err_setx(e, EPERM, "only root may");
-	merge(json_object_get(t->modes, files[i]), a);
-	if (keep(t, files[i], a, e) < 0)
+	merge(json_object_get(t->modes, a->file), a);
+	if (keep(t, a->file, a, e) < 0)
 		return -1;
-	json_object_set_new(t->modes, files[i],
+	json_object_set_new(t->modes, a->file,
 	    json_pack("[I,I,I]", (json_int_t)a->mode, (json_int_t)a->owner,
 		(json_int_t)a->group));
 	tell(t);

@@ -368,11 +368,10 @@ tree_watch(struct treq *r)
 		treq_fail_code(r, ENOENT, "no such log");
 		return;
 	}
-	if (files[i].kind >= WATCH_LOG &&
-	    (sb = treq_box_file(
-		 r, files[i].kind == WATCH_LOG ? "log" : "jobs", R_OK)) == NULL)
+	if (files[i].kind == WATCH_LOG && treq_box_file(r, file, R_OK) == NULL)
 		return;
-	if (files[i].kind == WATCH_JOB && (job = treq_job(r, sb)) == NULL)
+	if (files[i].kind == WATCH_JOB &&
+	    (job = treq_job_file(r, file, R_OK, &sb)) == NULL)
 		return;
 	start_watch(r, i, job);
 }

@@ -242,7 +242,7 @@ node_params(const struct node *n)
 	if (n->file->at == AT_PROFILES) {
 		profile = xasprintf("profiles/%s", n->name);
 		json_object_set_new(p, "file", json_string(profile));
-	} else {
+	} else if (n->file->name != NULL) {
 		json_object_set_new(p, "file", json_string(n->file->name));
 	}
 	if (n->box != NULL)

@@ -27,15 +27,43 @@ entry_reply(fuse_req_t req, struct node *n, struct fuse_entry_param *e)
 
 /*** Attributes ***/
 
+#define KEY_MAX 300 /* a name has at most 255 bytes */
+
+/* What the front calls n where it keeps modes, as jobs/3/stdout. */
+static const char *
+mode_key(const struct node *n, char room[KEY_MAX])
+{
+	switch (n->file->at) {
+	case AT_PROFILES:
+		(void)snprintf(room, KEY_MAX, "profiles/%s", n->name);
+		return room;
+	case AT_JOBS:
+		(void)snprintf(room, KEY_MAX, "jobs/%s", n->name);
+		return room;
+	case AT_JOB:
+		(void)snprintf(
+		    room, KEY_MAX, "jobs/%d/%s", n->job, n->file->name);
+		return room;
+	case AT_NOWHERE:
+	case AT_TOP:
+	case AT_BOX:
+	case AT_FS:
+		break;
+	}
+	return n->file->name;
+}
+
 /* What chmod and chown said; -1: as it is. */
 static void
 own_of(const struct sbxfs *s, const json_t *modes, const struct node *n,
     struct stat *st)
 {
 	json_int_t mode, uid, gid;
+	char room[KEY_MAX];
 
-	if (json_unpack(json_object_get(modes, n->file->name), "[I,I,I]", &mode,
-		&uid, &gid) < 0)
+	if (json_object_size(modes) == 0 ||
+	    json_unpack(json_object_get(modes, mode_key(n, room)), "[I,I,I]",
+		&mode, &uid, &gid) < 0)
 		return;
 	if (mode >= 0)
 		st->st_mode = (mode_t)mode & 07777;
@@ -51,7 +79,7 @@ own_of_top(const struct sbxfs *s, const struct node *n, struct stat *st)
 {
 	st->st_uid = s->uid;
 	st->st_gid = s->group;
-	if (n->file->at == AT_TOP)
+	if (n->file->at != AT_NOWHERE)
 		own_of(s, s->modes, n, st);
 }
 
@@ -64,7 +92,7 @@ own_of_box(const struct sbxfs *s, const struct node *n, struct stat *st)
 	st->st_gid = b->gid;
 	if (n->file->at == AT_TOP)
 		st->st_mode = b->mode;
-	else if (n->file->at == AT_BOX)
+	else
 		own_of(s, b->modes, n, st);
 }
 

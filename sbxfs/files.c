@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "agent/treefiles.h"
 #include "sbxfs/impl.h"
 
 #define VALUE(n, p, m)                                         \
@@ -45,29 +46,29 @@ const struct file files[] = {
 
 	VALUE(NULL, AT_PROFILES, 0444),
 
-	COMMAND("ctl", AT_BOX, 0600),
-	VALUE("status", AT_BOX, 0444),
-	VALUE("stats", AT_BOX, 0444),
-	STREAM("exec", AT_BOX, 0600, &exec_ops),
-	STREAM("wait", AT_BOX, 0400, &wait_ops),
-	VALUE("env", AT_BOX, 0600),
-	COMMAND("ports", AT_BOX, 0600),
-	LOG("log", AT_BOX, 0444),
-	DIRECTORY("jobs", AT_BOX, 0700, AT_JOBS),
-	{ "fs", AT_BOX, 0755, KIND_TREE, AT_FS, NULL },
+	COMMAND("ctl", AT_BOX, TREE_BOX_ctl),
+	VALUE("status", AT_BOX, TREE_BOX_status),
+	VALUE("stats", AT_BOX, TREE_BOX_stats),
+	STREAM("exec", AT_BOX, TREE_BOX_exec, &exec_ops),
+	STREAM("wait", AT_BOX, TREE_BOX_wait, &wait_ops),
+	VALUE("env", AT_BOX, TREE_BOX_env),
+	COMMAND("ports", AT_BOX, TREE_BOX_ports),
+	LOG("log", AT_BOX, TREE_BOX_log),
+	DIRECTORY("jobs", AT_BOX, TREE_BOX_jobs, AT_JOBS),
+	{ "fs", AT_BOX, TREE_BOX_fs, KIND_TREE, AT_FS, NULL },
 
-	STREAM("new", AT_JOBS, 0600, &jobs_new_ops),
+	STREAM("new", AT_JOBS, TREE_JOBS_NEW, &jobs_new_ops),
 	LINK("last", AT_JOBS),
-	DIRECTORY(NULL, AT_JOBS, 0700, AT_JOB),
+	DIRECTORY(NULL, AT_JOBS, TREE_JOB_DIR, AT_JOB),
 
-	COMMAND("ctl", AT_JOB, 0600),
-	VALUE("cmd", AT_JOB, 0444),
-	VALUE("status", AT_JOB, 0444),
-	LOG("stdout", AT_JOB, 0444),
-	LOG("stderr", AT_JOB, 0444),
-	LOG("output", AT_JOB, 0444),
-	STREAM("stdin", AT_JOB, 0200, &stdin_ops),
-	STREAM("wait", AT_JOB, 0400, &wait_ops),
+	COMMAND("ctl", AT_JOB, TREE_JOB_ctl),
+	VALUE("cmd", AT_JOB, TREE_JOB_cmd),
+	VALUE("status", AT_JOB, TREE_JOB_status),
+	LOG("stdout", AT_JOB, TREE_JOB_stdout),
+	LOG("stderr", AT_JOB, TREE_JOB_stderr),
+	LOG("output", AT_JOB, TREE_JOB_output),
+	STREAM("stdin", AT_JOB, TREE_JOB_stdin, &stdin_ops),
+	STREAM("wait", AT_JOB, TREE_JOB_wait, &wait_ops),
 
 	{ NULL, AT_FS, 0, KIND_TREE, AT_FS, NULL },
 };

@@ -276,10 +276,10 @@ answer_getattr(struct call *c, const struct reply *r)
 static json_t *
 own_params(const struct node *n, const struct stat *st, int to_set)
 {
-	json_t *p = n->box != NULL ? id_params(n->box) : json_object();
+	json_t *p = node_params(n); /* of NAME/ and jobs/N/ without a file */
 
-	if (n->box == NULL || n->file->at == AT_BOX)
-		json_object_set_new(p, "file", json_string(n->file->name));
+	if (n->file->at == AT_JOBS && n->job == 0)
+		json_object_set_new(p, "file", json_string("jobs/new"));
 	if ((to_set & FUSE_SET_ATTR_MODE) != 0)
 		json_object_set_new(
 		    p, "mode", json_integer(st->st_mode & 07777));
@@ -303,7 +303,11 @@ control_setattr(
 		return;
 	}
 	if ((to_set & SET_OWN) != 0 &&
-	    (n->file->at == AT_TOP || n->file->at == AT_BOX)) {
+	    (n->file == &file_top || n->file->kind == KIND_LINK)) {
+		reply_why(req, n, EPERM, "its owner and mode stay as they are");
+		return;
+	}
+	if ((to_set & SET_OWN) != 0) {
 		c = call_new(req, answer_getattr);
 		call_node(c, n);
 		call_send(c, "setattr", own_params(n, st, to_set));

@@ -63,7 +63,9 @@ static void
 box_changed(struct sbxfs *s, const struct box *b)
 {
 	const struct node *n = nodes_find(&s->nodes, s->nodes.root, b->id);
-	const struct node *child;
+	const struct node *child, *jobs = NULL;
+	const char *key;
+	json_t *mode;
 	size_t i;
 
 	kernel_forget_names(s, NULL);
@@ -75,6 +77,11 @@ box_changed(struct sbxfs *s, const struct box *b)
 		    (child = nodes_find(&s->nodes, n, file_row(i)->name)) !=
 			NULL)
 			kernel_forget_attr(s, child);
+	jobs = nodes_find(&s->nodes, n, "jobs");
+	json_object_foreach (b->modes, key, mode)
+		if (jobs != NULL && strncmp(key, "jobs/", 5) == 0 &&
+		    (child = nodes_find(&s->nodes, jobs, key + 5)) != NULL)
+			kernel_forget_attr(s, child);
 }
 
 static void
@@ -82,9 +89,12 @@ on_sandbox(struct sbxfs *s, const json_t *params)
 {
 	const char *id = json_string_value(json_object_get(params, "id"));
 	struct box was = { .life = BOX_DEAD }, *b;
+	json_t *modes = NULL; /* they were */
 
-	if (id != NULL && (b = boxes_by_id(&s->boxes, id)) != NULL)
+	if (id != NULL && (b = boxes_by_id(&s->boxes, id)) != NULL) {
 		was = *b;
+		modes = json_incref(b->modes);
+	}
 	b = boxes_update(&s->boxes, params);
 	if (b != NULL && s->dial >= 0) {
 		b->uid = s->uid;
@@ -95,8 +105,10 @@ on_sandbox(struct sbxfs *s, const json_t *params)
 	if (b == NULL)
 		log_warnx("files.sock: a sandbox that makes no sense");
 	else if (was.life == BOX_LIVE &&
-	    (was.uid != b->uid || was.gid != b->gid || was.mode != b->mode))
+	    (was.uid != b->uid || was.gid != b->gid || was.mode != b->mode ||
+		!json_equal(modes, b->modes)))
 		box_changed(s, b);
+	json_decref(modes);
 }
 
 static void

@@ -221,11 +221,7 @@ def changes(path, kind):
            ([], 'EOPNOTSUPP'), True)
 
 def modes(path, mode):
-    """Accepted; remembered of what is not a job's."""
-    if path.startswith(('a/jobs/', 'profiles/')):
-        expect(path, 'chmod', ok(lambda: os.chmod(path, 0o640)), 'ok')
-        expect(path, 'chown', ok(lambda: os.chown(path, 7, 8)), 'ok')
-        return
+    """Accepted, and remembered."""
     gid = os.stat(path).st_gid
     os.chmod(path, 0o640)
     os.chown(path, 7, 8)
@@ -286,6 +282,17 @@ for path, kind, mode, allowed in FILES:
     rest(path, kind, R if allowed is None or R in allowed else RW)
     truncates(path, kind)
     attributes(path, kind, mode)
+
+# Directories and links.
+for path, mode in ('profiles', 0o755), ('a', 0o700), ('a/jobs', 0o700), \
+        ('a/jobs/1', 0o700):
+    modes(path, mode)
+    expect(path, 'mode', oct(os.stat(path).st_mode & 0o7777), oct(mode))
+    expect(path, 'utimes', ok(lambda: os.utime(path, (1, 1))), 'ok')
+    expect(path, 'truncate', ok(lambda: os.truncate(path, 0)), 'EISDIR')
+for path in 'a/jobs/last', '.':
+    expect(path, 'chown', ok(lambda: os.lchown(path, 7, 8)), 'EPERM')
+expect('.', 'chmod', ok(lambda: os.chmod('.', 0o777)), 'EPERM')
 
 # env, which keeps what it is given.
 expect('a/env', 'at first', whole('a/env'), b'E=1\n')

@@ -79,13 +79,55 @@ eq "who has it" "$(stat -c %u strange)" 1002
 eq "nobody but root" "$("${member[@]}" chmod 666 new 2>&1 |
     grep -c 'not permitted')" 1
 
+# One job's output, and no other's; a profile is root's to show.
+for n in 2 3; do
+	echo "echo job $n" >mine/exec
+	[ "$(cat mine/exec)" = "job $n" ] || fail "job $n"
+done
+as 1000 2000 chmod 710 mine/jobs && as 1000 2000 chmod 750 mine/jobs/3 &&
+    as 1000 2000 chmod 400 mine/jobs/3/stderr &&
+    as 1000 2000 chmod 660 mine/jobs/new || fail "chmod of a job"
+eq "its output" "$("${team[@]}" cat mine/jobs/3/output)" "job 3"
+eq "what is there" "$("${team[@]}" ls mine/jobs/3 | wc -w)" 8
+for what in 'ls mine/jobs' 'cat mine/jobs/3/stderr' 'cat mine/jobs/2/output' \
+    'echo kill >mine/jobs/3/ctl' 'rmdir mine/jobs/3'; do
+	eq "$what" "$("${team[@]}" bash -c "$what" 2>&1 |
+	    grep -c 'Permission denied')" 1
+done
+eq "the team's own" "$("${team[@]}" bash -c \
+    'exec 3<>mine/jobs/new; echo true >&3; read -r n <&3; echo $n')" 4
+chmod 750 mine/jobs/4 && chmod 600 mine/jobs/4/ctl || fail "chmod of 4"
+check "rm of a job" "${member[@]}" rm -r mine/jobs/4
+chgrp 2000 profiles/default && chmod 440 profiles/default || fail "profile"
+check "the team reads it" "${team[@]}" cat profiles/default >/dev/null
+eq "others do not" "$("${member[@]}" cat profiles/default 2>&1 |
+    grep -c 'Permission denied')" 1
+eq "nobody but root" "$("${member[@]}" chmod 444 profiles/default 2>&1 |
+    grep -c 'not permitted')" 1
+
 modes() {
 	stat -c '%n %a %u %g' ctl new pool errors profiles mine mine/env \
-	    mine/exec mine/ctl made strange
+	    mine/exec mine/ctl made strange profiles/default mine/jobs \
+	    mine/jobs/new mine/jobs/[23] mine/jobs/3/*
 }
 before=$(modes)
 eq "as told" "$(stat -c '%a %u %g' pool mine mine/env ctl | tr '\n' ' ')" \
     "640 1000 2000 750 1000 2000 660 1000 2000 666 0 $group "
+# What one mount is told, another that has looked already shows at once.
+mkdir "$W/two" && "$B/sbxfs" -f -s "$RUN/files.sock" "$W/two" \
+    >>"$W/sbxfs.log" 2>&1 </dev/null &
+two=$!
+there() {
+	[ -e "$W/two/mine/jobs/3" ]
+}
+wait_for 10 there
+for dir in mine mine/jobs mine/jobs/3; do
+	stat -c %a "$W/two/$dir" >/dev/null
+	chmod 771 "$dir" || fail "chmod"
+	eq "the other mount's $dir" "$(stat -c %a "$W/two/$dir")" 771
+done
+chmod 750 mine mine/jobs/3 && chmod 710 mine/jobs || fail "chmod back"
+umount "$W/two" && ended $two 5 || fail "the other mount stays"
 cd / || exit 1
 stop_sbxfs
 start_sbxfs
@@ -103,6 +145,13 @@ wait_for 20 another_front
 eq "another front" "$(cd "$M" && modes)" "$before"
 stop_sbxfs
 stop_sbxd USR1
+# What is said of a job goes with it.
+row=$(python3 -c 'import sqlite3, sys
+for row in sqlite3.connect(sys.argv[1]).execute(
+        "SELECT modes FROM sandbox WHERE name = ?", ("mine",)):
+    print(row[0])' "$DATA/state.db")
+has "of a job" "$row" '"jobs/3/stderr"'
+[[ "$row" != *jobs/4* ]] || fail "it outlives the job: $row"
 run_sbxd
 start_sbxfs
 eq "another daemon" "$(cd "$M" && modes)" "$before"

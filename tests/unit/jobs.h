@@ -46,6 +46,13 @@ tree_log(struct front *f)
 }
 
 void
+sandbox_forget_modes(struct sandbox *sb, const char *key)
+{
+	(void)sb;
+	(void)key;
+}
+
+void
 sandbox_job_event(struct sandbox *sb, struct job *job, bool end)
 {
 	(void)sb;
