@@ -17,8 +17,6 @@
 #include "daemon/ports.h"
 #include "lib/mem.h"
 
-#define IDLE_MS (5 * 60 * 1000) /* of a WebSocket, both ways */
-
 struct proxy {
 	struct http_req *r;
 	struct dial dial;
@@ -205,10 +203,13 @@ on_idle(uv_timer_t *timer)
 static void
 switch_protocols(struct proxy *p)
 {
+	const struct front *f = api_front(p->r);
+	uint64_t ms = (uint64_t)f->cfg->websocket_idle_ms;
+
 	p->idle = xcalloc(1, sizeof(*p->idle));
-	(void)uv_timer_init(api_front(p->r)->loop, p->idle);
+	(void)uv_timer_init(f->loop, p->idle);
 	p->idle->data = p;
-	(void)uv_timer_start(p->idle, on_idle, IDLE_MS, IDLE_MS);
+	(void)uv_timer_start(p->idle, on_idle, ms, ms);
 	http_upgrade(p->r, "websocket", on_body);
 }
 

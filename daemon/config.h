@@ -72,6 +72,7 @@ struct config {
 	int64_t max_tunnel_conns;  /* of a tunnel at a time: 100, 0 any */
 	char *tunnel_bind_address; /* 127.0.0.1 */
 	int64_t tunnel_port_min, tunnel_port_max; /* 0: the kernel's choice */
+	int64_t websocket_idle_ms;		  /* of a proxied one: 5m */
 	int64_t jobs_kept;	/* finished jobs of a sandbox: 100 */
 	int64_t jobs_bytes;	/* kept of all of them: 256m */
 	int64_t pool_min_base;	/* pool.min_base: 2, of profiles without */

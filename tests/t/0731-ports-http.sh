@@ -11,6 +11,7 @@ s = socket.socket()
 s.bind(("127.0.0.1", 0))
 print(s.getsockname()[1])')
 start_sbxd "server.tcp = \"127.0.0.1:$port\"" '[limits]' 'max_tunnels = 2' \
+    'websocket_idle = "2s"' \
     '[pool.base.closed]' 'proxy = "exposed"' 'min = 0'
 front=$(role 'sbxd: front')
 front_fds() {

@@ -268,6 +268,24 @@ def websockets():
         check('the same site', c.head()[0] == 101)
 
 
+def idle():
+    """Silence ends it, in both directions; what goes through keeps it."""
+    with Conn() as c:
+        handshake(c)
+        c.head()
+        c.take(7)
+        for _ in range(3):
+            time.sleep(1)
+            send_frame(c, 1, b'here')
+            check('it lives', c.take(6)[2:] == b'here')
+        began = time.monotonic()
+        try:
+            c.more()
+            check('cut', False)
+        except (EOFError, ConnectionResetError):
+            check('not before', time.monotonic() - began > 1.5)
+
+
 def cut():
     """A stop ends what is under way, plain and upgraded."""
     with Conn() as plain, Conn() as ws, Conn() as half:
@@ -294,7 +312,7 @@ def cut():
 
 
 for part in (expose, passed_on, bodies, hostile, refused, of_a_user,
-             websockets, cut):
+             websockets, idle, cut):
     began = time.monotonic()
     part()
     print(f'{part.__name__}: {time.monotonic() - began:.1f} s', flush=True)

@@ -51,6 +51,7 @@ START_TEST(without_a_word_the_default_limits_hold)
 	ck_assert_int_eq(c->max_ttl_s, 86400);
 	ck_assert_int_eq(c->connect_timeout_s, 600);
 	ck_assert_int_eq(c->job_output_bytes, 64 << 20);
+	ck_assert_int_eq(c->websocket_idle_ms, 300000);
 	ck_assert_int_eq(c->jobs_kept, 100);
 	ck_assert_int_eq(c->jobs_bytes, 256 << 20);
 	ck_assert_int_eq(c->pool_min_base, 2);
