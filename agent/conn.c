@@ -14,6 +14,7 @@
 #include "lib/mem.h"
 
 #define READ_BYTES (256u << 10)
+#define READ_FIRST 4096 /* most requests are shorter */
 #define OUT_HIGH (4u << 20)
 /* A binary message and the request it belongs to, and the start of more. */
 #define IN_MAX (2 * (FRAME_MAX_AGENT + FRAME_HEAD) + READ_BYTES)
@@ -33,6 +34,7 @@ struct conn {
 	bool dead;  /* freed after the batch */
 	bool ended; /* nothing more comes; what waits is still sent */
 	bool busy;  /* its requests are being handled: answers wait */
+	bool held;  /* what is in out goes with what comes next, or soon */
 	uint32_t events;
 	struct buf in, out;
 	uint64_t at; /* of the stream: where in begins */
@@ -44,7 +46,7 @@ struct conn {
 
 static TAILQ_HEAD(, conn) conns = TAILQ_HEAD_INITIALIZER(conns);
 static int nconns;
-static bool any_dead;
+static bool any_dead, any_held;
 
 static void
 free_fdset(struct conn *c, struct fdset *s)
@@ -129,7 +131,7 @@ want_events(struct conn *c)
 
 	if (!c->ended && c->out.len <= OUT_HIGH)
 		ev |= EPOLLIN;
-	if (c->out.len > 0)
+	if (c->out.len > 0 && !c->held)
 		ev |= EPOLLOUT;
 	if (ev == c->events || c->dead)
 		return;
@@ -143,6 +145,7 @@ flush(struct conn *c)
 {
 	ssize_t n;
 
+	c->held = false;
 	while (!c->dead && c->out.len > 0) {
 		n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
@@ -169,6 +172,7 @@ settle(struct conn *c)
 static void
 add_frame(struct conn *c, enum frame_type type, const void *p, size_t n)
 {
+	c->held = false;
 	if (!c->dead && frame_add(&c->out, type, p, n) < 0)
 		conn_kill(c);
 }
@@ -181,6 +185,31 @@ conn_send(struct conn *c, const struct buf *json)
 		return;
 	flush(c);
 	settle(c);
+}
+
+void
+conn_hold(struct conn *c)
+{
+	c->held = any_held = true;
+}
+
+bool
+conn_any_held(void)
+{
+	return any_held;
+}
+
+void
+conn_send_held(void)
+{
+	struct conn *c;
+
+	any_held = false;
+	TAILQ_FOREACH (c, &conns, link)
+		if (c->held && !c->dead) {
+			flush(c);
+			settle(c);
+		}
 }
 
 char *
@@ -288,7 +317,8 @@ handle_frames(struct conn *c)
 			drop_fdsets(c);
 		}
 		c->busy = false;
-		flush(c);
+		if (!c->held)
+			flush(c);
 	} while (n > 0 && !c->dead && c->out.len <= OUT_HIGH && c->in.len > 0);
 	if (n < 0) {
 		conn_kill(c);
@@ -313,26 +343,41 @@ keep_fds(struct conn *c, const int *fds, size_t n)
 	TAILQ_INSERT_TAIL(&c->fdsets, s, link);
 }
 
+/* A first read is for a few bytes: room for a large message costs more than
+ * handling a small one. */
+static ssize_t
+read_in(struct conn *c, int *fds, size_t *nfds)
+{
+	char first[READ_FIRST], *p = first;
+	size_t room = sizeof(first);
+	ssize_t n;
+
+	if (c->in.len != 0) {
+		room = READ_BYTES;
+		if (buf_reserve(&c->in, room, &p) < 0)
+			return -EMSGSIZE;
+	}
+	n = fd_recv(c->fd, p, room, fds, nfds);
+	if (n > 0 && p != first)
+		buf_grew(&c->in, (size_t)n);
+	else if (n > 0 && buf_add(&c->in, first, (size_t)n) < 0)
+		conn_kill(c);
+	return n;
+}
+
 static void
 read_some(struct conn *c)
 {
 	int fds[FD_PASS_MAX];
 	size_t nfds = 0;
-	ssize_t n;
-	char *p;
+	ssize_t n = read_in(c, fds, &nfds);
 
-	if (buf_reserve(&c->in, READ_BYTES, &p) < 0) {
-		conn_kill(c);
-		return;
-	}
-	n = fd_recv(c->fd, p, READ_BYTES, fds, &nfds);
 	if (n == -EAGAIN)
 		return;
 	if (n < 0) {
 		conn_kill(c);
 		return;
 	}
-	buf_grew(&c->in, (size_t)n);
 	keep_fds(c, fds, nfds);
 	c->ended = n == 0;
 	handle_frames(c);

@@ -50,8 +50,8 @@ vars_put(struct vars *e, char *text)
 		free(text);
 		return -E2BIG;
 	}
-	if (e->n % 64 == 0)
-		e->v = xrealloc(e->v, e->n + 64 + 1, sizeof(*e->v));
+	if (e->n % 16 == 0)
+		e->v = xrealloc(e->v, e->n + 16 + 1, sizeof(*e->v));
 	e->v[e->n++] = text;
 	e->v[e->n] = NULL;
 	return 0;

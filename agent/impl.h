@@ -47,6 +47,11 @@ void conn_sweep(void);
 void conn_kill(struct conn *c);
 /* Queues a JSON frame, and sends. */
 void conn_send(struct conn *c, const struct buf *json);
+/* What was just queued need not go at once: it goes with what is sent next,
+ * or when conn_send_held is called, after the next wait of the loop. */
+void conn_hold(struct conn *c);
+bool conn_any_held(void);
+void conn_send_held(void);
 /* Room for a binary frame of n bytes in the queue, or NULL; conn_binary_done
  * says how many it became; its JSON frame must be sent next. */
 char *conn_binary(struct conn *c, size_t n);
@@ -108,6 +113,7 @@ enum method_flags {
 	METHOD_BINARY = 1, /* wants a binary message */
 	METHOD_FDS = 2,	   /* takes descriptors */
 	METHOD_JOBS = 4,   /* not in files mode */
+	METHOD_HELD = 8,   /* its answer is in no hurry: conn_hold */
 };
 
 struct method {

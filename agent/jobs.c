@@ -4,6 +4,7 @@
  * until the front has said that it has both (sbx.job.ack).
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -22,7 +23,6 @@ struct pipe_end {
 	struct job *job;
 	int fd;
 	bool watched;
-	bool hup; /* nobody can write to it any more */
 };
 
 struct job {
@@ -79,14 +79,11 @@ end_close(struct pipe_end *p)
 	close_fd(&p->fd);
 }
 
-/* What was written and not read yet is lost with the last copy: so our end
- * stays until nobody writes and the front has said that it has all. */
 static void
-end_settle(struct pipe_end *p)
+end_hup(struct pipe_end *p)
 {
-	if (p->hup && p->job->acked)
-		end_close(p);
-	if (p->job->acked && p->job->out.fd < 0 && p->job->err.fd < 0)
+	end_close(p);
+	if (p->job->out.fd < 0 && p->job->err.fd < 0)
 		any_done = true;
 }
 
@@ -95,13 +92,22 @@ end_ready(struct source *s, uint32_t events)
 {
 	struct pipe_end *p = (struct pipe_end *)s;
 
-	if (p->fd < 0 || (events & (EPOLLHUP | EPOLLERR)) == 0)
-		return;
-	if (p->watched)
-		loop_drop(p->fd);
-	p->watched = false;
-	p->hup = true;
-	end_settle(p);
+	if (p->fd >= 0 && (events & (EPOLLHUP | EPOLLERR)) != 0)
+		end_hup(p);
+}
+
+/* The front has said that it has all. What was written and not read yet is
+ * lost with the last copy: until now our end stays, then until nobody can
+ * write any more. */
+static void
+end_acked(struct pipe_end *p)
+{
+	struct pollfd now = { .fd = p->fd };
+
+	if (p->fd < 0 || poll(&now, 1, 0) > 0)
+		end_hup(p);
+	else /* tells of the end alone */
+		p->watched = loop_add(p->fd, &p->src, 0) == 0;
 }
 
 static void
@@ -110,7 +116,6 @@ end_open(struct pipe_end *p, struct job *j, int fd)
 	p->src.ready = end_ready;
 	p->job = j;
 	p->fd = fd;
-	p->watched = loop_add(fd, &p->src, 0) == 0; /* tells of the end alone */
 }
 
 static void
@@ -429,8 +434,8 @@ ack_job(struct call *c, void *args)
 	close_fd(&j->in);
 	if (j->pty != NULL)
 		pty_forsake(j->pty);
-	end_settle(&j->out);
-	end_settle(&j->err);
+	end_acked(&j->out);
+	end_acked(&j->err);
 	return 0;
 }
 
@@ -502,7 +507,7 @@ const struct method jobs_methods[] = {
 	{ .name = "sbx.job.start",
 	    .call = start_job,
 	    .params = start_params,
-	    .flags = METHOD_JOBS | METHOD_BINARY | METHOD_FDS },
+	    .flags = METHOD_JOBS | METHOD_BINARY | METHOD_FDS | METHOD_HELD },
 	{ .name = "sbx.job.signal",
 	    .call = signal_job,
 	    .params = signal_params,

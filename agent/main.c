@@ -28,6 +28,7 @@
 
 #define LISTEN_FD 3
 #define EVENTS_MAX 64
+#define HELD_MS 1 /* an answer waits so long for the end of a short job */
 
 static int loop_fd = -1;
 static int signal_fd = -1;
@@ -113,8 +114,8 @@ child_ready(struct source *s, uint32_t events)
 
 	(void)s;
 	(void)events;
-	while (read(signal_fd, &si, sizeof(si)) > 0)
-		continue;
+	/* of SIGCHLD one is pending, however many died */
+	(void)!read(signal_fd, &si, sizeof(si));
 	while ((pid = wait4(-1, &status, WNOHANG, &ru)) > 0)
 		if (!work_reaped(pid, status))
 			jobs_reaped(pid, status, &ru);
@@ -191,24 +192,29 @@ static void
 run(void)
 {
 	struct epoll_event ev[EVENTS_MAX];
-	bool end = false;
+	bool end = false, held;
 	struct source *s;
 	int i, n, wait_ms;
 
 	for (;;) {
 		wait_ms = patience(&end);
+		held = conn_any_held();
+		if (held)
+			wait_ms = HELD_MS;
 		n = epoll_wait(loop_fd, ev, EVENTS_MAX, wait_ms);
 		if (n < 0 && errno != EINTR)
 			die("epoll_wait");
-		if (n == 0 && end)
+		if (n == 0 && end && !held)
 			return;
 		for (i = 0; i < n; i++) {
 			s = ev[i].data.ptr;
 			s->ready(s, ev[i].events);
 		}
+		if (held)
+			conn_send_held();
 		conn_sweep();
 		jobs_sweep();
-		if (n == 0 && nconns < CONNS_MAX)
+		if (n == 0 && !held && nconns < CONNS_MAX)
 			listen_on(true);
 	}
 }

@@ -261,6 +261,8 @@ call_method(struct call *c, const struct method *m, char *args)
 	if (r == 0 && c->has_id) {
 		json_close(&c->out, '}');
 		send_out(c->conn, &c->out);
+		if ((m->flags & METHOD_HELD) != 0)
+			conn_hold(c->conn);
 	}
 	buf_done(&c->out.b);
 }
