@@ -11,6 +11,8 @@
 
 /* How often the plan is made without a claim: rates decay, idle ones shrink. */
 #define TICK_MS 1000
+/* A refill begins so long after a claim: its first command goes first. */
+#define REFILL_MS 3
 /* A ready one that does not answer a ping in this time is dead. */
 #define PING_MS 2000
 
@@ -26,7 +28,8 @@ struct keeper {
 struct pool {
 	struct front *f; /* borrowed */
 	TAILQ_HEAD(, keeper) keepers;
-	uv_timer_t tick;
+	uv_timer_t tick, refill;
+	int timers; /* not yet closed */
 	int64_t health_at_ms;
 	bool stopped;
 };
@@ -164,11 +167,19 @@ on_tick(uv_timer_t *t)
 	carry_out(t->data);
 }
 
+static void
+on_refill(uv_timer_t *t)
+{
+	carry_out(t->data);
+}
+
 void
 poolrun_refill(struct front *f)
 {
-	if (f->pool != NULL)
-		carry_out(f->pool);
+	struct pool *p = f->pool;
+
+	if (p != NULL && !uv_is_active((uv_handle_t *)&p->refill))
+		(void)uv_timer_start(&p->refill, on_refill, REFILL_MS, 0);
 }
 
 /*** What happens to one ***/
@@ -252,7 +263,9 @@ poolrun_new(struct front *f)
 	TAILQ_INIT(&p->keepers);
 	add_missing(p);
 	(void)uv_timer_init(f->loop, &p->tick);
-	p->tick.data = p;
+	(void)uv_timer_init(f->loop, &p->refill);
+	p->tick.data = p->refill.data = p;
+	p->timers = 2;
 	(void)uv_timer_start(&p->tick, on_tick, TICK_MS, TICK_MS);
 	carry_out(p);
 }
@@ -260,7 +273,10 @@ poolrun_new(struct front *f)
 static void
 closed(uv_handle_t *h)
 {
-	free(h->data);
+	struct pool *p = h->data;
+
+	if (--p->timers == 0)
+		free(p);
 }
 
 /* They live on, and nobody here hears their agents any more. */
@@ -293,6 +309,7 @@ poolrun_free(struct front *f)
 		free(k);
 	}
 	uv_close((uv_handle_t *)&p->tick, closed);
+	uv_close((uv_handle_t *)&p->refill, closed);
 }
 
 /* Ready ones of a profile that changed are not what it promises any more. */

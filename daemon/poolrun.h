@@ -18,8 +18,9 @@ void poolrun_free(struct front *f);
 /* A ready instance of the profile, now the caller's, or NULL: a miss. Counts
  * both. */
 struct sandbox *poolrun_take(struct front *f, const char *profile);
-/* The claim is answered: what it took is made again. Not earlier: on a small
- * machine a create beside a claim of microseconds makes it milliseconds. */
+/* The claim is answered: what it took is made again, in a moment: on a small
+ * machine a create beside a claim of microseconds, or beside the first command
+ * of whoever claimed, makes milliseconds of them. */
 void poolrun_refill(struct front *f);
 /* The agent of a ready one is gone. */
 void poolrun_lost(struct sandbox *sb);
