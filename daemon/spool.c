@@ -14,6 +14,7 @@
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "runtimes/runtime.h"
 
 #define HEAD_MAX 320
 #define REWRITE_MIN (1u << 20)
@@ -76,7 +77,7 @@ put(struct spool *sp, const struct iovec *v, int n)
 
 	if (sp->journal_fd < 0) {
 		sp->journal_fd =
-		    spool_open_file(sp, "journal", O_RDWR | O_CREAT);
+		    spool_open_file(sp, RT_SPOOL_JOURNAL, O_RDWR | O_CREAT);
 		if (sp->journal_fd < 0)
 			return false;
 		if (fstat(sp->journal_fd, &st) == 0)
@@ -86,7 +87,7 @@ put(struct spool *sp, const struct iovec *v, int n)
 		want += v[i].iov_len;
 	if (pwritev(sp->journal_fd, v, n, (off_t)sp->journal_len) !=
 	    (ssize_t)want) {
-		spool_failed(sp, "journal");
+		spool_failed(sp, RT_SPOOL_JOURNAL);
 		(void)!ftruncate(sp->journal_fd, (off_t)sp->journal_len);
 		return false;
 	}
@@ -218,7 +219,7 @@ spool_rewritten(struct spool *sp)
 	if (sp->old_fd < 0)
 		return;
 	if (rename(from, to) < 0)
-		spool_failed(sp, "journal");
+		spool_failed(sp, RT_SPOOL_JOURNAL);
 	close_fd(&sp->old_fd);
 	sp->rewrite_at = sp->journal_len * 2;
 	if (sp->rewrite_at < REWRITE_MIN)
@@ -320,7 +321,7 @@ spool_load(
 	struct stat st;
 	char *p;
 
-	sp->journal_fd = spool_open_file(sp, "journal", O_RDWR);
+	sp->journal_fd = spool_open_file(sp, RT_SPOOL_JOURNAL, O_RDWR);
 	if (sp->journal_fd < 0 && errno == ENOENT)
 		return 0;
 	if (sp->journal_fd < 0 || fstat(sp->journal_fd, &st) < 0)
@@ -351,7 +352,8 @@ open_log(struct spool *sp, int flags)
 
 	if (sp->log_fd >= 0)
 		return true;
-	if ((sp->log_fd = spool_open_file(sp, "log", O_RDWR | flags)) < 0)
+	if ((sp->log_fd = spool_open_file(sp, RT_SPOOL_LOG, O_RDWR | flags)) <
+	    0)
 		return false;
 	if (fstat(sp->log_fd, &st) == 0 && st.st_size < LOG_WRAPPED)
 		sp->log_size = (uint64_t)st.st_size;
@@ -374,7 +376,7 @@ spool_log_add(struct spool *sp, const void *p, size_t n)
 	if (!log_room(sp, n))
 		return;
 	if (pwrite(sp->log_fd, p, n, (off_t)sp->log_size) != (ssize_t)n)
-		spool_failed(sp, "log");
+		spool_failed(sp, RT_SPOOL_LOG);
 	else
 		sp->log_size += n;
 }
@@ -403,7 +405,7 @@ spool_log_take(struct spool *sp, int pipe, size_t n)
 			continue;
 		if (!ok)
 			return; /* somebody else has read them */
-		spool_failed(sp, "log");
+		spool_failed(sp, RT_SPOOL_LOG);
 		ok = false;
 		r = 0;
 	}

@@ -8,7 +8,8 @@
  *	         not there while all is stdout
  *	log      output of all jobs as it arrived; from size 0 at 16 MiB
  *
- * Nothing is opened or made before it is needed. Failures of the disk are
+ * journal and log are made with the instance, empty. Nothing else is made, and
+ * nothing opened, before it is needed. Failures of the disk are
  * logged once a sandbox; what could not be written is not kept.
  */
 #ifndef DAEMON_SPOOL_H

@@ -48,6 +48,23 @@ disk_make(const char *id, const struct record *r, struct err *e)
 	return 0;
 }
 
+void
+disk_spool(const char *id)
+{
+	static const char *const names[] = { RT_SPOOL_JOURNAL, RT_SPOOL_LOG };
+	char path[RT_ID_MAX + 32];
+	size_t i;
+
+	(void)setfsgid(native.env.front_gid);
+	(void)setfsuid(native.env.front_uid);
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/spool/%s", id, names[i]);
+		(void)mknodat(native.sandboxes_fd, path, S_IFREG | 0600, 0);
+	}
+	(void)setfsuid(0);
+	(void)setfsgid(0);
+}
+
 int
 disk_remove(const char *id, struct err *e)
 {

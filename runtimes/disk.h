@@ -3,7 +3,7 @@
  * namespace from create to destroy.
  *
  *	DATA_DIR/sandboxes/ID/     root, 0711
- *	    spool/                 the front's
+ *	    spool/                 the front's, with its first files, empty
  *	    upper/                 where storage is not limited
  *	RUN_DIR/mnt/d/ID/          in the pinned namespace: a sized tmpfs, or
  *	                           upper bound there
@@ -26,6 +26,10 @@
 
 /* The directories that are there while nothing is mounted. */
 int disk_make(const char *id, const struct record *r, struct err *e);
+/* The files of spool/, which the front would make for the first job: while
+ * files come and go, ext4 takes half a millisecond to make one. Where that
+ * fails, the front makes them. */
+void disk_spool(const char *id);
 /* Mounts; userns is a user namespace with the ids of r->id_base. */
 int disk_mount(
     const char *id, const struct record *r, int userns, struct err *e);

@@ -279,6 +279,8 @@ finish(const char *id, struct record *r, struct ends *n, struct err *e)
 	} else {
 		say(CHILD_GO);
 		err = 0;
+		if (r->state == RECORD_CREATING)
+			disk_spool(id); /* the child is at work */
 	}
 	if (!wait_left(START_WAIT_S)) {
 		(void)syscall(

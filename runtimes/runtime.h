@@ -22,6 +22,9 @@
 #define RT_NAME_MAX 64 /* host names, images, profiles; NUL included */
 #define RT_TREES_MAX 8
 #define RT_SOCKETS 8 /* that one request for TCP sockets makes */
+/* Files of spool/, made with it: see daemon/spool.h. */
+#define RT_SPOOL_JOURNAL "journal"
+#define RT_SPOOL_LOG "log"
 
 /* All 0 means no limit. */
 struct rt_limits {
