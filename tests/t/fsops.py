@@ -112,6 +112,9 @@ class Side:
         called(LIBC.fallocate(self.files[key], mode, off, size))
 
     def copy(self, key, to, size, off, to_off):
+        # As who copies does. The kernel goes by the length that it knows,
+        # and by another name of the file it may have grown since.
+        os.fstat(self.files[key])
         return os.copy_file_range(self.files[key], self.files[to], size,
                                   off, to_off)
 
