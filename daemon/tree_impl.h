@@ -134,7 +134,8 @@ void tree_dispatch(struct tree_conn *c, json_t *msg);
 void treq_orphan(struct treq *r);
 /* Orphans end where they are. */
 void treq_free_all(struct tree_server *t);
-void treq_cancel(struct tree_conn *c, json_int_t id);
+/* soft: where nothing of it goes on then. */
+void treq_cancel(struct tree_conn *c, json_int_t id, bool soft);
 
 struct treq *treq_ref(struct treq *r);
 void treq_unref(struct treq *r);

@@ -254,7 +254,7 @@ treq_bad_params(struct treq *r, const struct err *e)
 /*** Cancelling ***/
 
 void
-treq_cancel(struct tree_conn *c, json_int_t id)
+treq_cancel(struct tree_conn *c, json_int_t id, bool soft)
 {
 	struct sandbox *sb;
 	struct treq *r;
@@ -266,7 +266,7 @@ treq_cancel(struct tree_conn *c, json_int_t id)
 	if (r == NULL)
 		return;
 	if (r->verbs != NULL) {
-		verbs_cancel(r->verbs);
+		verbs_cancel(r->verbs, soft);
 		return;
 	}
 	wait_cancel(&r->wait);
@@ -287,13 +287,15 @@ tree_cancel(struct treq *r)
 {
 	struct tree_conn *c = r->conn;
 	int64_t id = -1;
+	bool soft = false;
 	struct json_field fields[] = {
 		{ "req", JSON_K_INT, true, &id },
+		{ "soft", JSON_K_BOOL, false, &soft },
 	};
 	struct err e;
 
 	if (JSON_TAKE(r->params, fields, &e) == 0)
-		treq_cancel(c, id);
+		treq_cancel(c, id, soft);
 	settle(r);
 }
 

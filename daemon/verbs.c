@@ -267,6 +267,7 @@ go_on(struct verbs *v)
 			return;
 		}
 		v->in_line = true;
+		v->begun = false;
 		r = run_line(v);
 		v->in_line = false;
 		if (r == LINE_WAITS)
@@ -360,8 +361,10 @@ verbs_write(const struct verbs_req *q, verbs_done *fn, void *arg)
 }
 
 void
-verbs_cancel(struct verbs *v)
+verbs_cancel(struct verbs *v, bool soft)
 {
+	if (soft && v->begun)
+		return;
 	wait_cancel(&v->wait);
 	undo_create(v);
 	finish(v, EINTR);

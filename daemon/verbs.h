@@ -35,8 +35,8 @@ typedef void verbs_done(void *arg, size_t done, int error);
  * that was before the return. */
 struct verbs *verbs_write(const struct verbs_req *q, verbs_done *fn, void *arg);
 /* Ends it now with EINTR: a create that waits is undone, any other transition
- * goes on. */
-void verbs_cancel(struct verbs *v);
+ * goes on; soft: where one would go on, nothing ends. */
+void verbs_cancel(struct verbs *v, bool soft);
 /* Ends it where it is, and nobody is told. */
 void verbs_free(struct verbs *v);
 

@@ -192,6 +192,7 @@ start(struct verbs *v, struct sandbox *sb)
 {
 	if (sandbox_start(sb, &v->e) < 0)
 		return -1;
+	v->begun = true;
 	return verbs_wait(v, sb, verbs_start_ms(sb), NULL);
 }
 
@@ -208,6 +209,7 @@ stop(struct verbs *v, struct sandbox *sb, const struct words *w,
 		    w->w[0], w->w[1]);
 	if (sandbox_stop(sb, grace * 1000, &v->e) < 0)
 		return -1;
+	v->begun = true;
 	return verbs_wait(v, sb, grace * 1000 + STOP_MS, then);
 }
 

@@ -33,6 +33,7 @@ struct verbs {
 	int64_t wait_ms;
 	bool settled;	       /* the wait has ended */
 	bool failed;	       /* and not well: e */
+	bool begun;	       /* what the line asks for goes on without us */
 	bool in_line;	       /* the line's function has not returned */
 	struct expose *expose; /* a port that is waited for, or NULL */
 	char made[RT_ID_MAX];  /* what a create made, while it is waited for */

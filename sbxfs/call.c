@@ -175,27 +175,45 @@ answered(void *arg, const struct reply *r)
 	finish(c, r);
 }
 
+/* Asks the front to end it, as far as the caller's signals want it. */
+static void
+cancel(struct call *c)
+{
+	enum signals now = signals_of(c->caller.pid);
+
+	if (now <= c->signals)
+		return;
+	client_cancel(c->s->client, c->id, now < SIGNALS_END);
+	c->signals = now;
+}
+
+/* The kernel tells of the first signal, and of no second one: who was
+ * interrupted and goes on waiting is looked at again. */
 static void
 interrupted(fuse_req_t req, void *arg)
 {
 	struct call *c = arg;
 
 	(void)req;
-	client_cancel(c->s->client, c->id);
-	if (!c->interrupted)
-		TAILQ_INSERT_TAIL(&c->s->interrupted, c, link);
+	if (c->interrupted)
+		return;
+	TAILQ_INSERT_TAIL(&c->s->interrupted, c, link);
 	c->interrupted = true;
+	cancel(c);
 }
 
 /* Whoever was killed is gone only when it is answered. */
 bool
-calls_give_up(struct sbxfs *s, int64_t now_ms)
+calls_look(struct sbxfs *s, int64_t now_ms)
 {
 	const struct reply gone = { .error = -EINTR, .client = s->client };
 	struct call *c, *next;
 
 	for (c = TAILQ_FIRST(&s->interrupted); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
+		cancel(c);
+		if (c->signals < SIGNALS_END)
+			continue;
 		if (c->give_up_ms == 0)
 			c->give_up_ms = now_ms + GIVE_UP_MS;
 		if (c->give_up_ms > now_ms)

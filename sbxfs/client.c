@@ -278,9 +278,10 @@ client_hint(struct client *c, const char *method, json_t *params)
 }
 
 void
-client_cancel(struct client *c, uint64_t id)
+client_cancel(struct client *c, uint64_t id, bool soft)
 {
-	client_notify(c, "cancel", json_pack("{s:I}", "req", (json_int_t)id));
+	client_notify(c, "cancel",
+	    json_pack("{s:I,s:b}", "req", (json_int_t)id, "soft", (int)soft));
 }
 
 int

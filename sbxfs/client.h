@@ -82,7 +82,7 @@ void client_notify(struct client *c, const char *method, json_t *params);
 /* The same for what nobody waits for: not sent to a front that is slow. */
 void client_hint(struct client *c, const char *method, json_t *params);
 /* Asks the front to answer the request now. It is answered in any case. */
-void client_cancel(struct client *c, uint64_t id);
+void client_cancel(struct client *c, uint64_t id, bool soft);
 /* Nobody waits for the answer any more: done is not called. */
 void client_abandon(struct client *c, uint64_t id);
 /* The next descriptor that came with the message, or -1. In a done or a notice

@@ -22,6 +22,7 @@
 #include "sbxfs/files.h"
 #include "sbxfs/kernel.h"
 #include "sbxfs/nodes.h"
+#include "sbxfs/signals.h"
 
 struct handle;
 TAILQ_HEAD(handle_list, handle);
@@ -41,6 +42,7 @@ struct sbxfs {
 	struct boxes boxes;
 	struct handle_list handles;   /* open control files */
 	struct call_list interrupted; /* in the order of their interrupts */
+	unsigned park_interrupted;    /* of the requests parked (park.c) */
 	struct rconn_list rconns;     /* to agents, of a remote mount */
 	gid_t group;		      /* of ctl and new */
 	int64_t since;		      /* unix seconds */
@@ -140,7 +142,8 @@ int node_check(fuse_req_t req, const struct node *n);
 struct call {
 	TAILQ_ENTRY(call) link; /* of s->interrupted, while in it */
 	bool interrupted;
-	int64_t give_up_ms; /* then the caller is let go; 0: not known yet */
+	enum signals signals; /* that the front was told of */
+	int64_t give_up_ms;   /* then the caller is let go; 0: not known yet */
 	struct sbxfs *s;
 	fuse_req_t req; /* NULL: nobody waits */
 	struct caller caller;
@@ -168,9 +171,10 @@ void call_send_bin(struct call *c, const char *method, json_t *params,
 /* {"file":..., "id":..., "job":...} of a control file. */
 json_t *node_params(const struct node *n);
 
-/* Ends with EINTR those whose interrupt the front has not answered, as it
+/* Looks at those that were interrupted: whether a signal has come that ends
+ * them, and with EINTR ends those of which the front has not heard, as it
  * stands still. Returns whether there are others, to be looked at again. */
-bool calls_give_up(struct sbxfs *s, int64_t now_ms);
+bool calls_look(struct sbxfs *s, int64_t now_ms);
 
 /* A done that answers req with the error, or 0. */
 void call_done_err(struct call *c, const struct reply *r);

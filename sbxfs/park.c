@@ -14,9 +14,17 @@
 struct parked {
 	TAILQ_ENTRY(parked) link;
 	uint64_t unique;
+	bool interrupted;
 	size_t n;
 	char bytes[]; /* as they were read */
 };
+
+static pid_t
+caller_of(const struct parked *p)
+{
+	return (pid_t)((const struct fuse_in_header *)(const void *)p->bytes)
+	    ->pid;
+}
 
 /* What opens a path beneath a tree. Others have an open file, or need none. */
 static const uint8_t needs_trees[] = {
@@ -57,16 +65,28 @@ fail(const struct sbxfs *s, uint64_t unique, int error)
 		log_warn("/dev/fuse");
 }
 
+static void
+take_out(struct sbxfs *s, struct box *b, struct parked *p)
+{
+	TAILQ_REMOVE(&b->parked, p, link);
+	s->park_interrupted -= p->interrupted;
+}
+
+static void
+fail_one(struct sbxfs *s, struct box *b, struct parked *p, int error)
+{
+	take_out(s, b, p);
+	fail(s, p->unique, error);
+	free(p);
+}
+
 void
 park_fail(struct sbxfs *s, struct box *b, int error)
 {
 	struct parked *p;
 
-	while ((p = TAILQ_FIRST(&b->parked)) != NULL) {
-		TAILQ_REMOVE(&b->parked, p, link);
-		fail(s, p->unique, error);
-		free(p);
-	}
+	while ((p = TAILQ_FIRST(&b->parked)) != NULL)
+		fail_one(s, b, p, error);
 }
 
 static void
@@ -76,7 +96,7 @@ resume(struct sbxfs *s, struct box *b)
 	struct parked *p;
 
 	while ((p = TAILQ_FIRST(&b->parked)) != NULL) {
-		TAILQ_REMOVE(&b->parked, p, link);
+		take_out(s, b, p);
 		buf.mem = p->bytes;
 		buf.size = p->n;
 		fuse_session_process_buf(s->se, &buf);
@@ -181,10 +201,33 @@ park_interrupt(struct sbxfs *s, const void *bytes, size_t n)
 		TAILQ_FOREACH (p, &b->parked, link) {
 			if (p->unique != what->unique)
 				continue;
-			TAILQ_REMOVE(&b->parked, p, link);
-			fail(s, p->unique, EINTR);
-			free(p);
+			s->park_interrupted += !p->interrupted;
+			p->interrupted = true;
+			(void)park_look(s);
 			return true;
 		}
 	return false;
+}
+
+static void
+let_go(struct sbxfs *s, struct box *b)
+{
+	struct parked *p, *next;
+
+	for (p = TAILQ_FIRST(&b->parked); p != NULL; p = next) {
+		next = TAILQ_NEXT(p, link);
+		if (p->interrupted && signals_of(caller_of(p)) != SIGNALS_NONE)
+			fail_one(s, b, p, EINTR);
+	}
+}
+
+bool
+park_look(struct sbxfs *s)
+{
+	struct box *b;
+
+	if (s->park_interrupted != 0)
+		TAILQ_FOREACH (b, &s->boxes.all, link)
+			let_go(s, b);
+	return s->park_interrupted != 0;
 }

@@ -12,6 +12,8 @@
 bool park_take(struct sbxfs *s, const void *p, size_t n);
 /* Answers a FUSE_INTERRUPT of a parked request; false: it is no such one. */
 bool park_interrupt(struct sbxfs *s, const void *p, size_t n);
+/* Lets those go whose signals end them; whether others were interrupted. */
+bool park_look(struct sbxfs *s);
 /* Answers all that is parked for b with an error. */
 void park_fail(struct sbxfs *s, struct box *b, int error);
 

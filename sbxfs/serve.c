@@ -456,6 +456,14 @@ look_at_agents(struct loop *l, size_t n)
 	remote_tick(l->s);
 }
 
+static bool
+somebody_interrupted(struct sbxfs *s)
+{
+	bool calls = calls_look(s, clock_ms());
+
+	return park_look(s) || calls;
+}
+
 /* 0 to go on; a signal's number, or -errno. */
 static int
 turn(struct loop *l)
@@ -467,7 +475,7 @@ turn(struct loop *l)
 
 	if (n > POLL_AGENTS)
 		ms = TICK_MS;
-	if (!up || !l->told || calls_give_up(l->s, clock_ms()))
+	if (!up || !l->told || somebody_interrupted(l->s))
 		ms = CLIENT_RETRY_MS;
 	r = poll(l->pfd, n, ms);
 	if (r < 0)

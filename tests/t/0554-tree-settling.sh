@@ -5,6 +5,7 @@
 # shellcheck source=tests/t/lib.sh
 . "${TOP:?}/tests/t/lib.sh"
 need_root
+need_tool perl
 POOL_MIN=0
 start_sbxd 'server.workers = 1' '[pool.base.default]' 'start_timeout = "4s"'
 start_sbxfs
@@ -36,6 +37,13 @@ check "timeout, ttl, idle" timeout 2 sh -c \
 check "env" timeout 2 sh -c 'echo A=1 >a/env'
 check "its stats" timeout 2 cat a/stats >/dev/null
 check "its ports" timeout 2 cat a/ports
+
+# Whose child ends meanwhile waits on for its files.
+perl -e '$SIG{CHLD} = sub { $n++ };
+	if (!fork) { select undef, undef, undef, .3; exit; }
+	open my $f, ">", "a/fs/root/waited" or die "$!\n";
+	print $f "$n\n";' 2>"$W/waited" &
+waiter=$!
 
 # Interrupted: at once, and nothing was done.
 python3 - <<'P' || fail "an interrupted line"
@@ -75,6 +83,8 @@ go
 for pid in $waiting; do
 	wait "$pid" || fail "a line that waited: $(tail -n3 errors)"
 done
+wait "$waiter" || fail "its fs/: $(cat "$W/waited")"
+eq "it was written" "$(cat a/fs/root/waited)" 1
 has "all was done" "$(cat a/ctl)" $'memory 104857600\n'
 has "all was done" "$(cat a/ctl)" $'pids 77\n'
 has "all was done" "$(cat a/status)" $'state paused\n'

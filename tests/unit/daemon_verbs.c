@@ -346,7 +346,7 @@ START_TEST(a_wait_is_cancelled)
 	v = verbs_write(&q, answered, &a);
 	ck_assert_ptr_nonnull(v);
 	ck_assert_int_eq(a.calls, 0);
-	verbs_cancel(v);
+	verbs_cancel(v, false);
 	ck_assert_int_eq(a.calls, 1);
 	ck_assert_uint_eq(a.done, 5);
 	ck_assert_int_eq(a.error, EINTR);
