@@ -146,6 +146,15 @@ resolve(struct front *f, const struct caller *c, const struct create_args *a,
 	return check_total(f, &ret->limits, e);
 }
 
+int
+sandbox_create_check(struct front *f, const struct caller *c,
+    const struct create_args *a, struct err *e)
+{
+	struct plan p = { .profile = NULL };
+
+	return resolve(f, c, a, &p, e);
+}
+
 static int64_t
 choose_ttl(const struct config *c, const struct create_args *a)
 {

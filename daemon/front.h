@@ -206,6 +206,9 @@ void create_args_init(struct create_args *a);
 
 int sandbox_create(struct front *f, const struct caller *c,
     const struct create_args *a, struct sandbox **ret, struct err *e);
+/* Would it be made, as things are now? */
+int sandbox_create_check(struct front *f, const struct caller *c,
+    const struct create_args *a, struct err *e);
 int sandbox_destroy(struct sandbox *sb, struct err *e);
 int sandbox_start(struct sandbox *sb, struct err *e);
 /* grace_ms: SIGTERM to the jobs, then that long before the kill; 0 at once. */

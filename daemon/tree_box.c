@@ -203,7 +203,7 @@ tree_used(struct treq *r)
 struct create_params {
 	const char *name;
 	const json_t *args;
-	bool wait, hold;
+	bool wait, hold, check;
 };
 
 static void
@@ -266,7 +266,7 @@ static void
 create(struct treq *r, const struct create_params *p)
 {
 	struct create_words cw;
-	struct sandbox *sb;
+	struct sandbox *sb = NULL;
 	struct err e;
 	int ret;
 
@@ -276,10 +276,16 @@ create(struct treq *r, const struct create_params *p)
 	cw.args.keep_failed = !p->wait;
 	ret = add_words(p, &cw, &e);
 	if (ret == 0)
-		ret = sandbox_create(r->t->f, &r->caller, &cw.args, &sb, &e);
+		ret = p->check
+		    ? sandbox_create_check(r->t->f, &r->caller, &cw.args, &e)
+		    : sandbox_create(r->t->f, &r->caller, &cw.args, &sb, &e);
 	create_words_done(&cw);
 	if (ret < 0) {
 		treq_fail(r, &e);
+		return;
+	}
+	if (p->check) {
+		treq_reply(r, json_object());
 		return;
 	}
 	if (p->hold)
@@ -302,6 +308,7 @@ tree_create(struct treq *r)
 		{ "args", JSON_K_ARRAY, false, &p.args },
 		{ "wait", JSON_K_BOOL, false, &p.wait },
 		{ "hold", JSON_K_BOOL, false, &p.hold },
+		{ "check", JSON_K_BOOL, false, &p.check },
 	};
 	struct err e;
 

@@ -13,10 +13,16 @@
 #include "sbxfs/lines.h"
 #include "sbxfs/stream.h"
 
+/* Words before the first read. */
+#define ARGS_MAX 1024
+
 struct clone {
 	struct stream st; /* first */
 	json_t *args;	  /* of create */
 	struct lines lines;
+	struct buf text; /* of a write: lines that the front has to look at */
+	size_t done;	 /* bytes of them that were taken */
+	json_t *next;	 /* args with the line at done */
 	bool creating;
 	bool closed;
 	int error;
@@ -114,48 +120,6 @@ new_read(fuse_req_t req, struct handle *h, size_t n, off_t off)
 	stream_read(req, &k->st, n);
 }
 
-/*** Writing ***/
-
-/* Takes the words of one line as arguments of create. */
-static int
-take_line(struct clone *k, const char *p, size_t n, struct err *e)
-{
-	cleanup_words struct words w = { 0 };
-	size_t i;
-
-	if (n > LINE_MAX_BYTES)
-		return err_setx(e, E2BIG, "a line of %zu bytes: at most %u", n,
-		    LINE_MAX_BYTES);
-	if (words_split(&w, p, n, e) < 0)
-		return -1;
-	for (i = 0; i < w.n; i++)
-		if (strchr(w.w[i], '=') == NULL)
-			return err_setx(e, EINVAL,
-			    "%.64s: expected key=value before the first read",
-			    w.w[i]);
-	for (i = 0; i < w.n; i++)
-		json_array_append_new(k->args, json_string(w.w[i]));
-	return 0;
-}
-
-/* How many bytes of whole lines were taken; e->code is what stopped it. */
-static size_t
-take_lines(struct clone *k, const char *p, size_t n, struct err *e)
-{
-	size_t done = 0, len;
-	const char *nl;
-
-	e->code = 0;
-	while (done < n) {
-		nl = memchr(p + done, '\n', n - done);
-		len = nl != NULL ? (size_t)(nl - p) - done : n - done;
-		if (take_line(k, p + done, len, e) < 0)
-			break;
-		done += len + (nl != NULL);
-	}
-	return done;
-}
-
 static void
 written(struct call *c, const struct reply *r)
 {
@@ -176,10 +140,143 @@ written(struct call *c, const struct reply *r)
 		(void)fuse_reply_write(c->req, (size_t)n);
 }
 
+/*** Before the first read ***/
+
+/* Args with the words of one line; NULL and e. */
+static json_t *
+add_line(const struct clone *k, const char *p, size_t n, struct err *e)
+{
+	cleanup_words struct words w = { 0 };
+	json_t *args;
+	size_t i;
+
+	e->code = 0;
+	if (n > LINE_MAX_BYTES)
+		err_setx(e, E2BIG, "a line of %zu bytes: at most %u", n,
+		    LINE_MAX_BYTES);
+	else if (words_split(&w, p, n, e) == 0 &&
+	    w.n + json_array_size(k->args) > ARGS_MAX)
+		err_setx(e, E2BIG, "more than %d settings", ARGS_MAX);
+	for (i = 0; e->code == 0 && i < w.n; i++)
+		if (strchr(w.w[i], '=') == NULL)
+			err_setx(e, EINVAL,
+			    "%.64s: expected key=value before the first read",
+			    w.w[i]);
+	if (e->code != 0)
+		return NULL;
+	args = json_copy(k->args);
+	for (i = 0; i < w.n; i++)
+		json_array_append_new(args, json_string(w.w[i]));
+	return args;
+}
+
+static size_t
+line_at(const struct clone *k)
+{
+	const char *p = k->text.data + k->done;
+	const char *nl = memchr(p, '\n', k->text.len - k->done);
+
+	return nl != NULL ? (size_t)(nl - p) : k->text.len - k->done;
+}
+
+static void
+pass_line(struct clone *k)
+{
+	k->done += line_at(k);
+	if (k->done < k->text.len)
+		k->done++;
+	json_decref(k->args);
+	k->args = k->next;
+	k->next = NULL;
+}
+
+/* Answers a write of size bytes, or a flush (0). e: what ended it, or NULL;
+ * without a text there is a sentence for it already. */
+static void
+answer(fuse_req_t req, struct clone *k, size_t size, const struct err *e)
+{
+	int error = e != NULL ? e->code : 0;
+	ssize_t n = lines_answer(&k->lines, size, k->done, error);
+
+	json_decref(k->next);
+	k->next = NULL;
+	buf_done(&k->text);
+	if ((n < 0 || size == 0) && e != NULL && e->text[0] != '\0')
+		reply_why(req, k->st.h.node, error, "%s", e->text);
+	else if (n < 0 || size == 0)
+		reply_err(req, error);
+	else
+		(void)fuse_reply_write(req, (size_t)n);
+}
+
+static void look_at_lines(fuse_req_t req, struct clone *k, size_t size);
+
+static void
+looked(struct call *c, const struct reply *r)
+{
+	struct clone *k = (struct clone *)c->h;
+	const struct err e = { .code = -r->error };
+
+	if (r->error != 0) {
+		answer(c->req, k, c->size, &e);
+		return;
+	}
+	pass_line(k);
+	look_at_lines(c->req, k, c->size);
+}
+
+/* One after the other, as each is good or bad by those before it. */
+static void
+look_at_lines(fuse_req_t req, struct clone *k, size_t size)
+{
+	struct handle *h = &k->st.h;
+	struct call *c;
+	struct err e;
+
+	for (; k->done < k->text.len; pass_line(k)) {
+		k->next = add_line(k, k->text.data + k->done, line_at(k), &e);
+		if (k->next == NULL) {
+			answer(req, k, size, &e);
+			return;
+		}
+		if (json_array_size(k->next) == json_array_size(k->args))
+			continue; /* a comment */
+		c = call_new(req, looked);
+		c->size = size;
+		call_hold(c, h);
+		call_send(c, "create",
+		    json_pack("{s:O,s:b,s:b}", "args", k->next, "hold", 1,
+			"check", 1));
+		return;
+	}
+	answer(req, k, size, NULL);
+}
+
+/*** Writing ***/
+
 static json_t *
 ctl_params(const struct clone *k)
 {
 	return json_pack("{s:s,s:s}", "file", "ctl", "id", k->id);
+}
+
+/* Its whole lines: of the sandbox's ctl, or of what it is to be. */
+static void
+take_text(fuse_req_t req, struct clone *k, struct buf *text, size_t size)
+{
+	struct call *c;
+
+	if (k->id[0] == '\0') {
+		k->text = *text;
+		k->done = 0;
+		memset(text, 0, sizeof(*text));
+		look_at_lines(req, k, size);
+		return;
+	}
+	c = call_new(req, written);
+	c->size = size;
+	call_hold(c, &k->st.h);
+	call_send_bin(c, "write", ctl_params(k), text->data, text->len);
 }
 
 static void
@@ -187,31 +284,20 @@ new_write(fuse_req_t req, struct handle *h, const char *p, size_t n)
 {
 	struct clone *k = (struct clone *)h;
 	cleanup_buf struct buf text = BUF_INIT;
-	struct call *c;
-	ssize_t r = 0;
-	struct err e;
+	int r;
 
-	if (k->creating) {
-		reply_why(req, h->node, EBUSY, "the sandbox is being made");
+	if (k->creating || k->text.len != 0) {
+		reply_why(req, h->node, EBUSY,
+		    k->creating ? "the sandbox is being made"
+				: "the write before is not done yet");
 		return;
 	}
-	if ((r = lines_take(&k->lines, p, n, &text)) < 0) {
-		reply_err(req, (int)-r);
-		return;
-	}
-	if (k->id[0] != '\0' && text.len != 0) {
-		c = call_new(req, written);
-		c->size = n;
-		call_hold(c, h);
-		call_send_bin(c, "write", ctl_params(k), text.data, text.len);
-		return;
-	}
-	r = (ssize_t)take_lines(k, buf_str(&text), text.len, &e);
-	r = lines_answer(&k->lines, n, (size_t)r, e.code);
-	if (r < 0)
-		reply_why(req, h->node, (int)-r, "%s", e.text);
+	if ((r = lines_take(&k->lines, p, n, &text)) < 0)
+		reply_err(req, -r);
+	else if (text.len == 0)
+		(void)fuse_reply_write(req, n);
 	else
-		(void)fuse_reply_write(req, (size_t)r);
+		take_text(req, k, &text, n);
 }
 
 static void
@@ -219,23 +305,12 @@ new_flush(fuse_req_t req, struct handle *h)
 {
 	struct clone *k = (struct clone *)h;
 	cleanup_buf struct buf text = BUF_INIT;
-	struct err e = { .code = 0 };
-	struct call *c;
 
-	if (lines_flush(&k->lines, &text) == 0 && text.len != 0) {
-		if (k->id[0] != '\0') {
-			c = call_new(req, written);
-			call_hold(c, h);
-			call_send_bin(
-			    c, "write", ctl_params(k), text.data, text.len);
-			return;
-		}
-		(void)take_lines(k, text.data, text.len, &e);
-	}
-	if (e.code != 0)
-		reply_why(req, h->node, e.code, "%s", e.text);
-	else
+	if (k->creating || k->text.len != 0 ||
+	    lines_flush(&k->lines, &text) < 0 || text.len == 0)
 		reply_err(req, 0);
+	else
+		take_text(req, k, &text, 0);
 }
 
 static void
@@ -265,6 +340,8 @@ new_free(struct handle *h)
 
 	stream_free(&k->st);
 	lines_done(&k->lines);
+	buf_done(&k->text);
+	json_decref(k->next);
 	json_decref(k->args);
 }
 

@@ -98,8 +98,41 @@ has "echo > new" "$( (echo x >new) 2>&1)" "Permission denied"
 has "a wrong line" "$(bash -c 'exec 4<>new; echo frob >&4' 2>&1)" \
     "Invalid argument"
 has "a wrong profile" \
-    "$(bash -c 'exec 4<>new; echo profile=nope >&4; read -r n <&4' 2>&1)" \
+    "$(bash -c 'exec 4<>new; echo profile=nope >&4' 2>&1)" \
     "No such file or directory"
+has "its sentence" "$(tail -n1 errors)" 'new: no profile nope: "create profile=nope"'
+check "lines of new" python3 - <<'P'
+import errno, os
+f = os.open('new', os.O_RDWR)
+def bad(text, code):
+    try:
+        raise AssertionError('%r: %d' % (text, os.write(f, text)))
+    except OSError as e:
+        assert e.errno == code, (text, e)
+# Each line is looked at when it is written; those before it are taken.
+bad(b'frob=1\n', errno.EINVAL)
+bad(b'memory=lots\n', errno.EINVAL)
+bad(b'network=nat', errno.EINVAL)
+bad(b'image=nope\n', errno.ENOENT)
+bad(b'label.=x\n', errno.EINVAL)
+bad(b'"memory=64M\n', errno.EINVAL)
+bad(b'x' * 70000, errno.E2BIG)
+assert os.write(f, b'# what it is\n\nmemory=64M\nfrob=1\npids=9\n') == 25
+bad(b'frob=1\npids=9\n', errno.EINVAL)
+assert os.write(f, b'label.a=b label.c="d e"\npids=77') == 31
+for i in range(63):
+    if os.write(f, b'cpu=1 ' * 16) != 96:
+        raise AssertionError('cpu')
+bad(b'cpu=1 ' * 16, errno.E2BIG)
+n = os.read(f, 100).decode().strip()
+text = open(n + '/ctl').read()
+for want in 'memory 67108864\n', 'pids 77\n', 'label a=b\n', "label 'c=d e'\n":
+    assert want in text, (want, text)
+# Now they are lines of its ctl.
+bad(b'memory=64M\n', errno.EINVAL)
+assert os.write(f, b'pids 78\n') == 8
+os.close(f)
+P
 has "settings" "$(bash -c 'exec 4<>new; echo memory=200M label.a=b >&4
 read -r n <&4; cat $n/ctl')" $((200 * 1024 * 1024))
 
