@@ -425,6 +425,11 @@ check_profile(const struct loader *l, struct profile *p, struct err *e)
 		return err_setx(e, ENOENT,
 		    "line %d: pool.base.%s.image: there is no [images.%s]",
 		    w->image, p->name, p->image);
+	if (p->limits.memory_bytes != 0 &&
+	    p->limits.memory_bytes < RT_MEMORY_MIN)
+		return err_setx(e, EINVAL,
+		    "pool.base.%s.memory must be 0, or >= %d", p->name,
+		    RT_MEMORY_MIN);
 	if (p->pool_min < 0)
 		p->pool_min =
 		    p->pool_max >= 0 && p->pool_max < base ? p->pool_max : base;

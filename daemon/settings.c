@@ -41,16 +41,17 @@ sandbox_rename(struct sandbox *sb, const char *name, struct err *e)
 
 static const struct {
 	const char *name;
-	size_t at;	/* in struct rt_limits */
-	size_t max;	/* in struct config; 0: none */
+	size_t at;  /* in struct rt_limits */
+	size_t max; /* in struct config; 0: none */
+	int64_t min;
 	int64_t divide; /* of how it is written */
 } limit_rows[] = {
 	{ "memory", offsetof(struct rt_limits, memory_bytes),
-	    offsetof(struct config, max_memory_bytes), 1 },
+	    offsetof(struct config, max_memory_bytes), RT_MEMORY_MIN, 1 },
 	{ "cpu", offsetof(struct rt_limits, cpu_milli),
-	    offsetof(struct config, max_cpu_milli), 1000 },
-	{ "pids", offsetof(struct rt_limits, pids), 0, 1 },
-	{ "storage", offsetof(struct rt_limits, storage_bytes), 0, 1 },
+	    offsetof(struct config, max_cpu_milli), 0, 1000 },
+	{ "pids", offsetof(struct rt_limits, pids), 0, 0, 1 },
+	{ "storage", offsetof(struct rt_limits, storage_bytes), 0, 0, 1 },
 };
 
 static int64_t
@@ -79,6 +80,10 @@ limits_check(const struct config *c, const struct caller *who,
 		if (n == 0 && !who->all)
 			return err_setx(e, EPERM,
 			    "%s 0 is no limit: only root may lift it", name);
+		if (n != 0 && n < limit_rows[i].min)
+			return err_setx(e, EINVAL,
+			    "%s %lld: less than %lld, which it needs to run",
+			    name, (long long)n, (long long)limit_rows[i].min);
 		max = limit_rows[i].max != 0 ? number_at(c, limit_rows[i].max)
 					     : 0;
 		if (max > 0 && (n > max || n == 0))

@@ -152,15 +152,17 @@ limit_memory(
 		{ CGROUP_MEMORY, "memory.memsw.limit_in_bytes", n, true },
 		{ .file = NULL },
 	};
-	struct err ignored;
 
 	(void)snprintf(n, sizeof(n), "%lld", (long long)bytes);
 	if (bytes == 0)
 		(void)str_copy(n, v2 ? "max" : "-1", sizeof(n));
 	if (v2)
 		return turn_all(c, id, two, e);
-	if (turn_all(c, id, down, &ignored) == 0)
+	if (turn_all(c, id, down, e) == 0)
 		return 0;
+	if (e->code == EBUSY)
+		return err_setx(
+		    e, EBUSY, "memory %s: more than that is in use", n);
 	return turn_all(c, id, up, e);
 }
 
@@ -271,8 +273,8 @@ cgroup_begin(const struct cgroups *c, const char *id, bool again,
 }
 
 int
-cgroup_join(const struct cgroups *c, const char *id, const struct rt_limits *l,
-    struct cgroup_entry *entry, struct err *e)
+cgroup_join(const struct cgroups *c, const char *id, struct cgroup_entry *entry,
+    struct err *e)
 {
 	char path[RT_ID_MAX + 16];
 	size_t i;
@@ -289,7 +291,7 @@ cgroup_join(const struct cgroups *c, const char *id, const struct rt_limits *l,
 			return err_set(e, errno, "cgroup %s/%s", t->path, id);
 		entry->tasks[entry->ntasks++] = fd;
 	}
-	return cgroup_limit(c, id, l, e);
+	return 0;
 }
 
 int

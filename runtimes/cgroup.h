@@ -74,11 +74,11 @@ void cgroup_report(const struct cgroups *c, struct buf *report);
  */
 int cgroup_begin(const struct cgroups *c, const char *id, bool again,
     struct cgroup_entry *ret, struct err *e);
-/* The rest of the groups, their limits, and how to get into them. */
+/* The rest of the groups, and how to get into them. */
 int cgroup_join(const struct cgroups *c, const char *id,
-    const struct rt_limits *l, struct cgroup_entry *entry, struct err *e);
+    struct cgroup_entry *entry, struct err *e);
 void cgroup_close(struct cgroup_entry *entry);
-/* Sets the limits anew. */
+/* Sets the limits: of new groups, or other ones. */
 int cgroup_limit(const struct cgroups *c, const char *id,
     const struct rt_limits *l, struct err *e);
 int cgroup_freeze(

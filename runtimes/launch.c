@@ -44,6 +44,7 @@ struct ends {
 	struct cgroup_entry cgroup;
 	int pidfd, proc, userns;
 	int listen, root, dev, usr;
+	bool files; /* it serves files and runs no jobs */
 };
 
 static void
@@ -225,9 +226,7 @@ prepare_go(
 
 	if ((err = userns_map(n->proc, r->id_base)) < 0)
 		return err_set(e, -err, "sandbox %s: map its ids", id);
-	/* a help for the host only: it may be refused */
-	(void)fd_write_at(n->proc, "oom_score_adj", OOM_SCORE_ADJ);
-	if (cgroup_join(&native.cgroups, id, &r->limits, &n->cgroup, e) < 0 ||
+	if (cgroup_join(&native.cgroups, id, &n->cgroup, e) < 0 ||
 	    bind_socket(id, &n->listen, e) < 0 || prepare_root(id, r, n, e) < 0)
 		return -1;
 	if ((n->dev = place_clone_dev()) < 0)
@@ -255,6 +254,21 @@ identify(const struct ends *n, struct record *r)
 	r->netns = st.st_ino;
 	(void)snprintf(r->boot, sizeof(r->boot), "%s", native.boot);
 	return 0;
+}
+
+/*
+ * After the exec as well: the child was in its group while our memory was its
+ * own, and whoever has to free memory of a group kills all who share it. Who
+ * serves files alone runs nothing of the sandbox's, and must get at what
+ * fills its limit.
+ */
+static int
+confine(
+    const char *id, const struct record *r, const struct ends *n, struct err *e)
+{
+	/* a help for the host only: it may be refused */
+	(void)fd_write_at(n->proc, "oom_score_adj", OOM_SCORE_ADJ);
+	return n->files ? 0 : cgroup_limit(&native.cgroups, id, &r->limits, e);
 }
 
 static int
@@ -293,6 +307,8 @@ finish(const char *id, struct record *r, struct ends *n, struct err *e)
 		err = child_failed(id, e);
 	else if (err == 0 && (err = identify(n, r)) < 0)
 		err = err_set(e, -err, "sandbox %s: agent", id);
+	else if (err == 0)
+		err = confine(id, r, n, e);
 	if (err < 0) {
 		(void)syscall(
 		    SYS_pidfd_send_signal, n->pidfd, SIGKILL, NULL, 0);
@@ -304,14 +320,17 @@ finish(const char *id, struct record *r, struct ends *n, struct err *e)
 static int
 begin(const char *id, struct record *r, struct ends *n, struct err *e)
 {
+	static const struct rt_limits none = { 0 };
 	bool again = r->state != RECORD_CREATING;
 	struct err ignored;
 	long pid;
 
 	if (cgroup_begin(&native.cgroups, id, again, &n->cgroup, e) < 0)
 		return -1;
-	if (again) /* it may have ended frozen */
+	if (again) { /* it may have ended frozen, or full */
 		(void)cgroup_freeze(&native.cgroups, id, false, &ignored);
+		(void)cgroup_limit(&native.cgroups, id, &none, &ignored);
+	}
 	child.cgroup = &n->cgroup;
 	if ((pid = clone_child(n, &n->pidfd)) < 0)
 		return err_set(e, (int)-pid, "sandbox %s: clone", id);
@@ -329,7 +348,8 @@ int
 launch(const char *id, struct record *r, bool files, struct err *e)
 {
 	const char *argv[] = { "sbx-agent", files ? "--files" : NULL, NULL };
-	struct ends n = { { .unified = -1 }, -1, -1, -1, -1, -1, -1, -1 };
+	struct ends n = { { .unified = -1 }, -1, -1, -1, -1, -1, -1, -1,
+		files };
 	int rc;
 
 	child = (struct child){

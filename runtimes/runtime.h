@@ -26,6 +26,9 @@
 #define RT_SPOOL_JOURNAL "journal"
 #define RT_SPOOL_LOG "log"
 
+/* What process 1 and a small job need. */
+#define RT_MEMORY_MIN (4 << 20)
+
 /* All 0 means no limit. */
 struct rt_limits {
 	int64_t memory_bytes;

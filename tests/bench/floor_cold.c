@@ -248,7 +248,8 @@ sample(void)
 	pid_t pid;
 
 	if (cgroup_begin(&groups, ID, false, &entry, &e) < 0 ||
-	    cgroup_join(&groups, ID, &limits, &entry, &e) < 0) {
+	    cgroup_join(&groups, ID, &entry, &e) < 0 ||
+	    cgroup_limit(&groups, ID, &limits, &e) < 0) {
 		(void)fprintf(stderr, "%s\n", e.text);
 		exit(1);
 	}

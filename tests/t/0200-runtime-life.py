@@ -4,7 +4,7 @@ import errno
 import os
 import time
 
-from rtlib import Agent, Home, eq, fails, has, new_id
+from rtlib import Agent, Failed, Home, eq, fails, has, new_id
 
 home = Home()
 rt = home.worker()
@@ -42,6 +42,26 @@ has('disk limit holds', agent.run('head -c 40M /dev/zero > big')[1],
 eq('it lives on', agent.run('rm big; echo ok'), (0, 'ok\n'))
 code, out = agent.run('i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done')
 eq('cpu is counted', rt.stats(sid)['cpu'] > 100000, True)
+
+# a limit too low for a start, or full of files, may kill what starts (version
+# 2), or it is refused; never is it who starts it
+low = new_id()
+try:
+    rt.create(limits=(1, 0, 0, 64 << 20), sid=low)
+except Failed as e:
+    eq('one byte', e.errno, errno.EBUSY)
+rt.ask('destroy', low)
+full = rt.create(limits=(16 << 20, 0, 0, 64 << 20))
+Agent(home, full).job('while :; do head -c 9M /dev/zero >>f; done')
+time.sleep(1)
+rt.ask('stop', full)
+try:
+    rt.ask('start', full)
+except Failed as e:
+    eq('full', e.errno, errno.EBUSY)
+rt.ask('stop', full)
+rt.ask('files', full)
+rt.ask('destroy', full)
 
 # files survive a stop and a start; /tmp does not
 eq('write', agent.run('echo kept > f; echo gone > /tmp/f; ln f g'), (0, ''))

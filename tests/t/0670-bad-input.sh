@@ -46,6 +46,7 @@ ctl|create x profile=nope|No such file or directory|nope
 ctl|create x image=nope|No such file or directory|nope
 ctl|create x memory=12q|Invalid argument|12q
 ctl|create x memory=-1|Invalid argument|-1
+ctl|create x memory=1|Invalid argument|less than 4194304
 ctl|create x memory=1000g|Invalid argument|memory
 ctl|create x cpu=many|Invalid argument|many
 ctl|create x cpu=1000|Invalid argument|cpu
@@ -58,6 +59,7 @@ ctl|destroy|Invalid argument|destroy
 ctl|flush nope|No such file or directory|nope
 web/ctl|frob 1|Invalid argument|frob
 web/ctl|memory|Invalid argument|memory
+web/ctl|memory 4095K|Invalid argument|less than 4194304
 web/ctl|memory x|Invalid argument|x
 web/ctl|memory 1 2|Invalid argument|usage: memory
 web/ctl|cpu much|Invalid argument|much

@@ -61,6 +61,16 @@ for set in CapInh CapPrm CapEff CapBnd CapAmb; do
 	eq "the job's $set" "$(value "$job" $set)" 0000000000000000
 done
 eq "the job's Seccomp" "$(value "$job" Seccomp)" 2
+# They are killed before anything of the host's; a worker, whose memory they
+# shared at their start, is not.
+score() {
+	cat "/proc/$1/oom_score_adj"
+}
+worker=$(role "sbxd: worker")
+eq "score of the worker" "$(score "$worker")" "$(score $$)"
+for p in $job $agent; do
+	eq "score of $p" "$(score "$p")" 500
+done
 
 # What it sees of this machine: not what lies in these directories.
 canary=sbx-canary-$$
