@@ -158,8 +158,10 @@ for role in 'sbxfs: server' 'sbxfs: net'; do
 done
 
 # The process that speaks to the network dies: EIO at once, then as before.
+# (The agent's connection and the tree's come back each by itself.)
 back() {
-	[ "$(cat "$M/web/fs/root/f" 2>/dev/null)" = f ]
+	[ "$(cat "$M/web/fs/root/f" 2>/dev/null)" = f ] &&
+	    cat "$M/web/status" >/dev/null 2>&1
 }
 echo f >"$M/web/fs/root/f"
 exec 3<"$M/web/fs/root/big"
