@@ -88,7 +88,9 @@ created(struct wait *w, struct sandbox *sb, const struct err *e)
 	json_t *j;
 
 	if (e != NULL) {
-		http_error(op->r, 500, "sandbox creation failed: %s", e->text);
+		/* ESTALE: another client destroys it, and nothing failed */
+		http_error(op->r, e->code == ESTALE ? 409 : 500,
+		    "sandbox creation failed: %s", e->text);
 		return;
 	}
 	j = api_sandbox_info(sb);

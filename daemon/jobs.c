@@ -676,6 +676,9 @@ jobs_down(struct sandbox *sb)
 {
 	struct job *job;
 
+	/* its directory goes, or was never made: there is nothing to keep */
+	if (sb->state == SB_DESTROYING && sb->spool != NULL)
+		spool_quiet(sb->spool);
 	while ((job = first_in(sb, JOB_QUEUED)) != NULL)
 		job_fail(job, CODE_NOT_RUN, "the sandbox is down");
 	while ((job = first_in(sb, JOB_RUNNING)) != NULL)

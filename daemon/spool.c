@@ -65,6 +65,12 @@ spool_free(struct spool *sp)
 	free(sp);
 }
 
+void
+spool_quiet(struct spool *sp)
+{
+	sp->failed = true;
+}
+
 /*** Writing the journal ***/
 
 /* A record is there whole or not at all. */

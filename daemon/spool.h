@@ -85,6 +85,8 @@ struct spool_reader {
 /* max: bytes kept of one job. Opens nothing. */
 struct spool *spool_new(const char *dir, uint64_t max);
 void spool_free(struct spool *sp);
+/* From now on failures are not worth a word. */
+void spool_quiet(struct spool *sp);
 
 void spool_start(struct spool *sp, const struct spool_start *s);
 /* With what k holds in memory. */

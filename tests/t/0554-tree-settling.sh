@@ -102,6 +102,24 @@ wait $! && fail "a line was done in a sandbox that is gone"
 go
 has "what it was told" "$(cat "$W/told")" 'Stale file handle'
 
+# With jobs that wait to run, and with who waits for it over HTTP.
+hold
+mkdir c || fail "mkdir c"
+echo true >c/exec
+id=$(sed -n 's/^id //p' c/status)
+(http POST /sandboxes '{"name":"d"}' >"$W/created"; code >"$W/status") &
+wait_for 5 test -e d/ctl
+printf 'destroy c\ndestroy d\n' >ctl || fail "destroy"
+wait $!
+go
+eq "whoever made it" "$(cat "$W/status")" 409
+has "is told" "$(cat "$W/created")" "the sandbox was destroyed"
+reclaimed() {
+	[ ! -e "$DATA/sandboxes/$id" ]
+}
+wait_for 5 reclaimed
+eq "nothing is said of their jobs" "$(grep -c "spool" "$W/sbxd.log")" 0
+
 # A stop that is under way is waited for as well.
 echo 'trap "" TERM; sleep 20' >a/exec
 wait_for 5 grep -q '^running 1' a/status
