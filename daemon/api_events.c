@@ -35,8 +35,6 @@ struct stream {
 static bool
 sees(const struct filter *f, const struct event *ev)
 {
-	if (ev->wire == NULL)
-		return false;
 	if (f->identity[0] != '\0' && strcmp(f->identity, ev->owner) != 0)
 		return false;
 	return f->c.all || strcmp(f->c.identity, ev->owner) == 0 ||
@@ -92,9 +90,11 @@ send_more(struct http_req *r)
 	const struct event *ev;
 	size_t queued = 0;
 
+	if (s->last < event_floor(f)) {
+		queued = send_gap(r, s->last);
+		s->last = event_floor(f);
+	}
 	while (queued < QUEUE_MAX && (ev = event_after(f, s->last)) != NULL) {
-		if (ev->seq > s->last + 1)
-			queued = send_gap(r, s->last);
 		if (sees(&s->filter, ev))
 			queued = send_event(r, ev);
 		s->last = ev->seq;
@@ -192,7 +192,6 @@ history(
 	const struct event *ev = event_after(f, after);
 	uint64_t last = event_last(f);
 	json_t *list = json_array();
-	bool complete = ev != NULL ? ev->seq == after + 1 : after >= last;
 
 	for (; ev != NULL && limit > 0; ev = event_after(f, ev->seq)) {
 		if (!sees(filter, ev))
@@ -200,8 +199,9 @@ history(
 		(void)json_array_append(list, ev->wire);
 		limit--;
 	}
-	return json_pack("{s:b,s:o,s:I}", "complete", complete, "events", list,
-	    "seq", (json_int_t)last);
+	return json_pack("{s:b,s:o,s:I}", "complete",
+	    (int)(after >= event_floor(f)), "events", list, "seq",
+	    (json_int_t)last);
 }
 
 void

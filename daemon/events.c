@@ -21,28 +21,28 @@
 #define SEQ_AHEAD 1000
 #define SEQ_META "event_seq"
 
-/* An event in the ring, small: what it is shown as is made when asked for. */
+/* An event in the ring, as its line in events.json. */
 struct kept {
 	uint64_t seq;
-	int64_t time_ms;
 	uid_t uid;
-	uint32_t size;
-	uint16_t owner, line, wire; /* where they begin in text; wire 0: none */
-	char text[];		    /* id, owner, line, wire */
+	uint32_t size; /* of this, with its text */
+	char wire[];
 };
 
 struct events {
 	struct ownlog *log;
-	uint64_t seq;	   /* of the last event */
-	uint64_t reserved; /* the store's number */
-	struct kept *ring[RING];
+	struct ownlog *told;	 /* events.json */
+	uint64_t seq;		 /* of the last event */
+	uint64_t reserved;	 /* the store's number */
+	uint64_t floor;		 /* all that HTTP is told after it are in: */
+	struct kept *ring[RING]; /* numbers grow, with gaps */
 	size_t first, n, bytes;
 	struct event shown; /* what event_after answered last */
 	bool failing;	    /* appending fails, and it was said */
 	TAILQ_HEAD(, subscriber) subscribers;
 };
 
-/*** Opening ***/
+/*** Numbers ***/
 
 /*
  * The file's last line says how far we came, unless the file is gone, or a
@@ -70,38 +70,6 @@ reserve(struct events *ev, struct front *f)
 	ev->reserved = ev->seq + SEQ_AHEAD;
 	if (store_set_meta(f->store, SEQ_META, (int64_t)ev->reserved, &e) < 0)
 		log_warnx("events: %s", e.text);
-}
-
-int
-events_open(struct front *f, struct events **ret, struct err *e)
-{
-	cleanup_free char *path = xasprintf("%s/events", f->cfg->data_dir);
-	struct events *ev = xcalloc(1, sizeof(*ev));
-
-	TAILQ_INIT(&ev->subscribers);
-	if (ownlog_open(path, FILE_MAX, &ev->log, e) < 0) {
-		free(ev);
-		return -1;
-	}
-	ev->seq = last_seq(ev, f);
-	reserve(ev, f);
-	*ret = ev;
-	return 0;
-}
-
-void
-events_close(struct events *ev)
-{
-	size_t i;
-
-	if (ev == NULL)
-		return;
-	for (i = 0; i < RING; i++)
-		free(ev->ring[i]);
-	json_decref(ev->shown.wire);
-	free(ev->shown.line);
-	ownlog_close(ev->log);
-	free(ev);
 }
 
 /*** What HTTP is told ***/
@@ -141,7 +109,7 @@ port_data(const struct sandbox *sb, const char *fields)
 	return json_pack("{s:i}", "port", atoi(strchr(fields, '=') + 1));
 }
 
-static const struct {
+static const struct wire_event {
 	const char *kind;
 	const char *type;
 	/* NULL: none */
@@ -152,79 +120,68 @@ static const struct {
 	{ "port", "sandbox.port", port_data },
 };
 
-static json_t *
-make_wire(const struct sandbox *sb, const char *kind, const char *fields,
-    const struct event *ev)
+static const struct wire_event *
+find_wire(const char *kind)
 {
-	json_t *o;
 	size_t i;
 
 	for (i = 0; i < sizeof(wire_events) / sizeof(wire_events[0]); i++)
 		if (strcmp(wire_events[i].kind, kind) == 0)
-			break;
-	if (i == sizeof(wire_events) / sizeof(wire_events[0]))
+			return &wire_events[i];
+	return NULL;
+}
+
+static json_t *
+make_wire(const struct sandbox *sb, const char *kind, const char *fields,
+    const struct event *ev)
+{
+	const struct wire_event *we = find_wire(kind);
+	json_t *o;
+
+	if (we == NULL)
 		return NULL;
+	/* the number first: load looks for it there */
 	o = json_pack("{s:I,s:s,s:s}", "id", (json_int_t)ev->seq, "type",
-	    wire_events[i].type, "sandbox_id", ev->id);
+	    we->type, "sandbox_id", ev->id);
 	if (*ev->owner != '\0' && strcmp(ev->owner, "-") != 0)
 		json_object_set_new(o, "identity", json_string(ev->owner));
 	json_object_set_new(o, "timestamp", wire_time(ev->time_ms));
-	if (wire_events[i].data != NULL)
-		json_object_set_new(o, "data", wire_events[i].data(sb, fields));
+	if (we->data != NULL)
+		json_object_set_new(o, "data", we->data(sb, fields));
 	return o;
 }
 
 /*** The ring ***/
 
-static void
-add_text(struct kept *k, uint16_t at, const char *s)
-{
-	memcpy(k->text + at, s, strlen(s) + 1);
-}
-
 static struct kept *
-make_kept(const struct event *ev)
+at(const struct events *ev, size_t i)
 {
-	cleanup_free char *wire =
-	    ev->wire != NULL ? json_dumps(ev->wire, JSON_COMPACT) : NULL;
-	size_t owner = strlen(ev->id) + 1;
-	size_t line = owner + strlen(ev->owner) + 1;
-	size_t end = line + strlen(ev->line) + 1;
-	size_t all = end + (wire != NULL ? strlen(wire) + 1 : 0);
-	struct kept *k = xmalloc(sizeof(*k) + all);
-
-	k->seq = ev->seq;
-	k->time_ms = ev->time_ms;
-	k->uid = ev->uid;
-	k->size = (uint32_t)(sizeof(*k) + all);
-	k->owner = (uint16_t)owner;
-	k->line = (uint16_t)line;
-	k->wire = wire != NULL ? (uint16_t)end : 0;
-	add_text(k, 0, ev->id);
-	add_text(k, k->owner, ev->owner);
-	add_text(k, k->line, ev->line);
-	if (wire != NULL)
-		add_text(k, k->wire, wire);
-	return k;
+	return ev->ring[(ev->first + i) % RING];
 }
 
 static void
 drop_oldest(struct events *ev)
 {
-	struct kept **at = &ev->ring[ev->first];
+	struct kept *k = at(ev, 0);
 
-	ev->bytes -= (*at)->size;
-	free(*at);
-	*at = NULL;
+	ev->floor = k->seq;
+	ev->bytes -= k->size;
+	ev->ring[ev->first] = NULL;
+	free(k);
 	ev->first = (ev->first + 1) % RING;
 	ev->n--;
 }
 
 static void
-keep(struct events *ev, const struct event *one)
+keep(struct events *ev, uint64_t seq, uid_t uid, const char *wire, size_t len)
 {
-	struct kept *k = make_kept(one);
+	struct kept *k = xmalloc(sizeof(*k) + len + 1);
 
+	k->seq = seq;
+	k->uid = uid;
+	k->size = (uint32_t)(sizeof(*k) + len + 1);
+	memcpy(k->wire, wire, len);
+	k->wire[len] = '\0';
 	while (
 	    ev->n == RING || (ev->n != 0 && ev->bytes + k->size > RING_BYTES))
 		drop_oldest(ev);
@@ -236,18 +193,15 @@ static const struct event *
 show(struct events *ev, const struct kept *k)
 {
 	struct event *s = &ev->shown;
+	const char *owner;
 
 	json_decref(s->wire);
-	free(s->line);
 	memset(s, 0, sizeof(*s));
 	s->seq = k->seq;
-	s->time_ms = k->time_ms;
 	s->uid = k->uid;
-	str_copy(s->id, k->text, sizeof(s->id));
-	str_copy(s->owner, k->text + k->owner, sizeof(s->owner));
-	s->line = xstrdup(k->text + k->line);
-	if (k->wire != 0)
-		s->wire = json_loads(k->text + k->wire, 0, NULL);
+	s->wire = json_loads(k->wire, 0, NULL);
+	owner = json_string_value(json_object_get(s->wire, "identity"));
+	str_copy(s->owner, owner != NULL ? owner : "", sizeof(s->owner));
 	return s;
 }
 
@@ -255,18 +209,22 @@ const struct event *
 event_after(struct front *f, uint64_t after)
 {
 	struct events *ev = f->events;
-	uint64_t oldest;
-	size_t i = 0;
+	size_t low = 0, high = ev->n, mid;
 
-	if (ev->n == 0)
-		return NULL;
-	/* the numbers in the ring have no gaps */
-	oldest = ev->ring[ev->first]->seq;
-	if (after >= oldest)
-		i = (size_t)(after - oldest + 1);
-	if (i >= ev->n)
-		return NULL;
-	return show(ev, ev->ring[(ev->first + i) % RING]);
+	while (low < high) {
+		mid = low + (high - low) / 2;
+		if (at(ev, mid)->seq > after)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low < ev->n ? show(ev, at(ev, low)) : NULL;
+}
+
+uint64_t
+event_floor(const struct front *f)
+{
+	return f->events->floor;
 }
 
 uint64_t
@@ -275,13 +233,106 @@ event_last(struct front *f)
 	return f->events->seq;
 }
 
+/*** Opening ***/
+
+/* A line of events.json, which the next one of that number follows. */
+static void
+load(void *arg, uid_t uid, const char *line, size_t len)
+{
+	struct events *ev = arg;
+	uint64_t seq = 0, before = ev->n != 0 ? at(ev, ev->n - 1)->seq : 0;
+
+	if (sscanf(line, "{\"id\":%" SCNu64 ",", &seq) != 1 || seq <= before ||
+	    seq > ev->seq) {
+		while (ev->n != 0)
+			drop_oldest(ev);
+		return;
+	}
+	if (ev->n == 0)
+		ev->floor = seq - 1;
+	keep(ev, seq, uid, line, len - 1);
+}
+
+/* Was the last event one that HTTP is told, and events.json lacks it? */
+static bool
+lacks_last(const struct events *ev)
+{
+	char line[1024], kind[32];
+	uint64_t seq;
+
+	return ownlog_last(ev->log, line, sizeof(line)) != 0 &&
+	    sscanf(line, "%" SCNu64 " %*s %*s %31s", &seq, kind) == 2 &&
+	    find_wire(kind) != NULL && seq > at(ev, ev->n - 1)->seq;
+}
+
+/* What is not known to be whole is taken for lost: the floor says so. */
+static void
+load_ring(struct events *ev)
+{
+	char line[1024];
+	uint64_t last = 0;
+
+	ownlog_tail(ev->told, RING, load, ev);
+	if (ownlog_last(ev->log, line, sizeof(line)) != 0)
+		last = strtoull(line, NULL, 10);
+	if (ev->n != 0 && last == ev->seq && !lacks_last(ev))
+		return;
+	while (ev->n != 0)
+		drop_oldest(ev);
+	ev->floor = ev->seq;
+}
+
+int
+events_open(struct front *f, struct events **ret, struct err *e)
+{
+	cleanup_free char *path = xasprintf("%s/events", f->cfg->data_dir);
+	cleanup_free char *told = xasprintf("%s.json", path);
+	struct events *ev = xcalloc(1, sizeof(*ev));
+
+	TAILQ_INIT(&ev->subscribers);
+	if (ownlog_open(path, FILE_MAX, &ev->log, e) < 0 ||
+	    ownlog_open(told, FILE_MAX, &ev->told, e) < 0) {
+		events_close(ev);
+		return -1;
+	}
+	ev->seq = last_seq(ev, f);
+	load_ring(ev);
+	reserve(ev, f);
+	*ret = ev;
+	return 0;
+}
+
+void
+events_close(struct events *ev)
+{
+	size_t i;
+
+	if (ev == NULL)
+		return;
+	for (i = 0; i < RING; i++)
+		free(ev->ring[i]);
+	json_decref(ev->shown.wire);
+	ownlog_close(ev->log);
+	ownlog_close(ev->told);
+	free(ev);
+}
+
 /*** Adding ***/
 
 static void
 append(struct events *ev, const struct event *one)
 {
+	cleanup_free char *wire =
+	    one->wire != NULL ? json_dumps(one->wire, JSON_COMPACT) : NULL;
+	cleanup_free char *told = NULL;
 	int r = ownlog_add(ev->log, one->uid, one->line, strlen(one->line));
 
+	if (wire != NULL) {
+		keep(ev, one->seq, one->uid, wire, strlen(wire));
+		told = xasprintf("%s\n", wire);
+		if (r == 0)
+			r = ownlog_add(ev->told, one->uid, told, strlen(told));
+	}
 	if (r < 0 && !ev->failing)
 		log_warnx("events: %s", strerror(-r));
 	ev->failing = r < 0;
@@ -304,7 +355,6 @@ event_add(struct front *f, const struct sandbox *sb, const char *kind,
 	    *sb->name != '\0' ? sb->name : sb->id, kind, fields);
 	one.wire = make_wire(sb, kind, fields, &one);
 	append(ev, &one);
-	keep(ev, &one);
 	tree_event(f);
 	for (s = TAILQ_FIRST(&ev->subscribers); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, link);

@@ -1,8 +1,9 @@
 /*
  * events.h - what happened, numbered: DATA_DIR/events holds the lines of
  * /sbx/events (SEQ TIME NAME EVENT [k=v...]); it restarts from size 0 at
- * 16 MiB. Sequence numbers go on after a restart. A ring of the last 10,000
- * serves /events and /events/history.
+ * 16 MiB. Sequence numbers go on after a restart. events.json holds those that
+ * HTTP is told, as it is told them; a ring of the last 10,000 of these serves
+ * /events and /events/history, and is read from there at start.
  */
 #ifndef DAEMON_EVENTS_H
 #define DAEMON_EVENTS_H
@@ -36,8 +37,11 @@ void event_add(struct front *f, const struct sandbox *sb, const char *kind,
     const char *fields);
 void events_subscribe(struct front *f, struct subscriber *s);
 void events_unsubscribe(struct front *f, struct subscriber *s);
-/* The ring, oldest first; NULL at the end. after 0: all. */
+/* The ring, oldest first; NULL at the end. after 0: all. Its events have
+ * seq, owner, uid and wire. */
 const struct event *event_after(struct front *f, uint64_t after);
+/* What came up to this number may be lost, nothing after it. */
+uint64_t event_floor(const struct front *f);
 uint64_t event_last(struct front *f);
 /* The file as this caller sees it; NULL caller or all: all of it. */
 ssize_t events_read(

@@ -279,6 +279,44 @@ ownlog_mtime_ms(const struct ownlog *l)
 	return l->mtime_ms;
 }
 
+struct tail {
+	struct ownlog *l;
+	uint64_t skip; /* lines */
+	void (*fn)(void *arg, uid_t uid, const char *line, size_t len);
+	void *arg;
+};
+
+static bool
+tail_entry(void *arg, const struct entry *en, uint64_t at)
+{
+	cleanup_free char *line = NULL;
+	struct tail *t = arg;
+
+	if (t->skip != 0) {
+		t->skip--;
+		return false;
+	}
+	line = xmalloc(en->len + 1);
+	if (en->len == 0 ||
+	    pread_full(t->l->fd, line, en->len, at) != (ssize_t)en->len)
+		return true;
+	line[en->len] = '\0';
+	t->fn(t->arg, en->uid, line, en->len);
+	return false;
+}
+
+void
+ownlog_tail(struct ownlog *l, uint64_t n,
+    void (*fn)(void *arg, uid_t uid, const char *line, size_t len), void *arg)
+{
+	struct tail t = { .l = l,
+		.skip = l->lines > n ? l->lines - n : 0,
+		.fn = fn,
+		.arg = arg };
+
+	each_entry(l, tail_entry, &t);
+}
+
 size_t
 ownlog_last(struct ownlog *l, char *p, size_t n)
 {

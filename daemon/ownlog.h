@@ -37,6 +37,10 @@ ssize_t ownlog_read(struct ownlog *l, const struct ownlog_view *v, uint64_t off,
 uint64_t ownlog_size(struct ownlog *l, const struct ownlog_view *v);
 /* Real time of the last append or restart. */
 int64_t ownlog_mtime_ms(const struct ownlog *l);
+/* The last n lines or fewer, from the oldest on, each with its newline and
+ * terminated. */
+void ownlog_tail(struct ownlog *l, uint64_t n,
+    void (*fn)(void *arg, uid_t uid, const char *line, size_t len), void *arg);
 /* The last line into p, without its newline, terminated; its length, 0 when
  * there is none or it does not fit. */
 size_t ownlog_last(struct ownlog *l, char *p, size_t n);

@@ -66,6 +66,12 @@ eq "the next number" "$next" $((before + 1))
 eq "history" "$(http GET "/events/history?after=$before" | json \
     '[(e["id"], e["type"]) for e in x["events"]] + [x["complete"]]')" \
     "[[$next, \"sandbox.created\"], true]"
+# What was told before the restart is told after it.
+types() {
+	http GET "/events/history?after=$1" | json \
+	    '" ".join([e["type"][8:] for e in x["events"]] + [str(x["complete"])])'
+}
+eq "history from before" "$(types "$last")" "created destroyed created True"
 eq "older ones are not there" "$(http GET /events/history?after=1 |
     json 'x["complete"]')" false
 eq "no number" "$(http GET '/events/history?after=x')" \
@@ -74,6 +80,11 @@ sse() {
 	curl -sN --max-time "$1" --unix-socket "$SOCK" "${@:2}" \
 	    http://x/events 2>/dev/null
 }
+first=$(grep ' a created' events | cut -d' ' -f1)
+sse 1 -H "Last-Event-ID: $first" >"$W/resumed"
+eq "resumed across the restart" "$(grep '^id: ' "$W/resumed" | tr '\n' ' ')" \
+    "id: $before id: $next "
+[[ "$(cat "$W/resumed")" != *events.gap* ]] || fail "it says that some are lost"
 sse 2 >"$W/live" &
 live=$!
 sleep .5
@@ -88,5 +99,13 @@ sse 1 -H 'Last-Event-ID: 3' >"$W/gap"
 has "what is lost" "$(head -n2 "$W/gap")" 'event: events.gap
 data: {"after_id":3,'
 rmdir v
+# And by another daemon.
 cd / || exit 1
+stop_sbxfs
+stop_sbxd USR1
+run_sbxd
+eq "another daemon's history" "$(types "$last")" \
+    "created destroyed created destroyed created destroyed True"
+eq "one user's" "$(http GET "/events/history?identity=uid:7" |
+    json 'x["events"]')" '[]'
 exit 0

@@ -138,15 +138,19 @@ START_TEST(the_ring_is_asked_by_number)
 	uint64_t i, n = 0;
 
 	ck_assert_ptr_null(event_after(&fix.f, 0));
-	for (i = 0; i < 10003; i++)
-		event_add(&fix.f, sb, i == 10002 ? "created" : "started", "");
-	ev = event_after(&fix.f, 0);
-	ck_assert_uint_eq(ev->seq, 4); /* three are gone */
+	ck_assert_uint_eq(event_floor(&fix.f), 0);
+	for (i = 0; i < 20006; i++)
+		event_add(&fix.f, sb, i % 2 != 0 ? "created" : "started", "");
 	for (i = 0; (ev = event_after(&fix.f, i)) != NULL; i = ev->seq)
 		n++;
 	ck_assert_uint_eq(n, 10000);
-	ev = event_after(&fix.f, 10002);
-	ck_assert_str_eq(ev->id, sb->id);
+	ck_assert_uint_eq(event_floor(&fix.f), 6); /* three are gone */
+	ck_assert_uint_eq(event_after(&fix.f, 6)->seq, 8);
+	ck_assert_uint_eq(event_after(&fix.f, 8)->seq, 10);
+	ck_assert_uint_eq(event_after(&fix.f, 9)->seq, 10);
+	ev = event_after(&fix.f, 20004);
+	ck_assert_str_eq(
+	    json_string_value(json_object_get(ev->wire, "sandbox_id")), sb->id);
 	ck_assert_str_eq(json_string_value(json_object_get(ev->wire, "type")),
 	    "sandbox.created");
 	ck_assert_str_eq(json_string_value(json_object_get(
@@ -154,8 +158,76 @@ START_TEST(the_ring_is_asked_by_number)
 	    "cold");
 	ck_assert(json_is_null(
 	    json_object_get(json_object_get(ev->wire, "data"), "labels")));
-	ck_assert_ptr_null(event_after(&fix.f, 10003));
+	ck_assert_ptr_null(event_after(&fix.f, 20006));
 	ck_assert_ptr_null(event_after(&fix.f, 99999));
+}
+END_TEST
+
+/* How many HTTP can be told from the first on. */
+static uint64_t
+in_ring(void)
+{
+	const struct event *ev;
+	uint64_t i, n = 0;
+
+	for (i = 0; (ev = event_after(&fix.f, i)) != NULL; i = ev->seq)
+		n++;
+	return n;
+}
+
+START_TEST(the_ring_outlives_a_restart)
+{
+	struct sandbox *sb = fix_sandbox("web", 1000);
+	const struct event *ev;
+	int i;
+
+	for (i = 0; i < 20; i++)
+		event_add(&fix.f, sb, i % 4 == 0 ? "created" : "stopped", "");
+	fix_close();
+	fix_open();
+	ck_assert_uint_eq(in_ring(), 5);
+	ck_assert_uint_eq(event_floor(&fix.f), 0);
+	ev = event_after(&fix.f, 1);
+	ck_assert_uint_eq(ev->seq, 5);
+	ck_assert_uint_eq(ev->uid, 1000);
+	ck_assert_str_eq(ev->owner, "uid:1000");
+	event_add(&fix.f, fix_sandbox("two", 0), "destroyed", "");
+	ck_assert_uint_eq(event_after(&fix.f, 17)->seq, 21);
+}
+END_TEST
+
+START_TEST(what_is_not_whole_is_said_to_be_lost)
+{
+	cleanup_free char *lines = xasprintf("%s/events.json", fix.dir);
+	cleanup_free char *path = xasprintf("%s/events", fix.dir);
+	struct sandbox *sb = fix_sandbox("web", 0);
+	struct stat st;
+	int fd;
+
+	event_add(&fix.f, sb, "created", "");
+	event_add(&fix.f, sb, "created", "");
+	fix_close();
+	/* the last one's line was never written */
+	ck_assert_int_eq(stat(lines, &st), 0);
+	ck_assert_int_eq(truncate(lines, st.st_size - 1), 0);
+	fix_open();
+	ck_assert_uint_eq(event_last(&fix.f), 2);
+	ck_assert_uint_eq(event_floor(&fix.f), 2);
+	ck_assert_uint_eq(in_ring(), 0);
+	/* bytes in it are no line of ours */
+	event_add(&fix.f, fix_sandbox("two", 0), "created", "");
+	fix_close();
+	fd = open(lines, O_WRONLY);
+	ck_assert_int_eq(pwrite(fd, "\0\0\0\0\0\0", 6, 0), 6);
+	close(fd);
+	fix_open();
+	ck_assert_uint_eq(event_floor(&fix.f), 2);
+	ck_assert_uint_eq(in_ring(), 1);
+	fix_close();
+	ck_assert_int_eq(truncate(path, 0), 0); /* a power loss */
+	fix_open();
+	ck_assert_uint_eq(event_floor(&fix.f), event_last(&fix.f));
+	ck_assert_uint_eq(in_ring(), 0);
 }
 END_TEST
 
@@ -260,8 +332,9 @@ main(void)
 		users_see_their_own, numbers_go_on_after_a_restart,
 		numbers_are_never_given_twice,
 		lines_and_index_are_made_to_agree, the_ring_is_asked_by_number,
-		subscribers_hear_once, a_log_restarts_at_its_maximum,
-		any_bytes_are_one_line,
+		the_ring_outlives_a_restart,
+		what_is_not_whole_is_said_to_be_lost, subscribers_hear_once,
+		a_log_restarts_at_its_maximum, any_bytes_are_one_line,
 		errors_have_pid_file_sentence_and_command };
 
 	return fix_main("events", tests, sizeof(tests) / sizeof(tests[0]));
