@@ -263,7 +263,6 @@ open_plain(
 {
 	int flags = open_flags(a), r;
 
-	/* What is made is not cut: that would take its setuid bits away. */
 	if (a->create)
 		h->fd = open_new(p, a, flags | (a->trunc ? O_TRUNC : 0));
 	else if ((r = path_guard(p)) == -EPERM)
@@ -274,12 +273,33 @@ open_plain(
 		return h->fd;
 	if ((r = check_type(h, flags, st)) < 0)
 		return r;
+	/* What was made is not cut: that would take its setuid bits away. */
 	if (a->trunc && !a->create && !h->dir) {
 		if (ftruncate(h->fd, 0) < 0)
 			return -errno;
 		st->st_size = 0;
 	}
 	return 0;
+}
+
+/* What is open already, whatever has its name. */
+static int
+open_again(
+    struct call *c, struct handle *h, const struct fs_args *a, struct stat *st)
+{
+	int flags = open_flags(a) & ~(O_CREAT | O_EXCL);
+	int fd = handle_fd(c->conn, a->h);
+	char path[40];
+
+	if (fd < 0)
+		return -EBADF;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	h->fd = open(path,
+	    flags | (a->trunc ? O_TRUNC : 0) | O_NONBLOCK | O_NOCTTY |
+		O_CLOEXEC);
+	if (h->fd < 0) /* ENOENT: files mode has no /proc */
+		return errno == ENOENT ? -ESTALE : -errno;
+	return check_type(h, flags, st);
 }
 
 /* What stands there may be replaced, and lends its mode; or nothing. */
@@ -350,14 +370,19 @@ fs_open(struct call *c, void *args)
 	}
 	if ((h = new_handle(c->conn, &number)) == NULL)
 		return -EMFILE;
-	r = a->atomic ? open_atomic(h, &p, a, &st) : open_plain(h, &p, a, &st);
+	if (a->path.p == NULL)
+		r = open_again(c, h, a, &st);
+	else if (a->atomic)
+		r = open_atomic(h, &p, a, &st);
+	else
+		r = open_plain(h, &p, a, &st);
 	if (r < 0) {
 		free_handle(h);
 		return r;
 	}
 	json_put_int(&c->out, "h", number);
 	put_stat(&c->out, &st);
-	if (a->atomic)
+	if (h->parent >= 0)
 		json_put_bool(&c->out, "replaces", h->replaces);
 	return 0;
 }
@@ -640,7 +665,8 @@ static const struct param lookup_params[] = {
 };
 
 static const struct param open_params[] = {
-	FS_BYTES("path", path),
+	FS_PATH_OPT,
+	FS_INT_OPT(h, 0, HANDLES_MAX - 1, -1),
 	FS_BYTES("flags", access),
 	FS_BOOL(create),
 	FS_BOOL(excl),

@@ -79,7 +79,8 @@ const struct http_route api_routes[] = {
 	    "Replace that environment"),
 	ROUTE("GET", "/sandboxes/{id}/log", api_log, "All output of its jobs"),
 	ROUTE("GET", "/sandboxes/{id}/ws", api_ws,
-	    "A WebSocket to its agent; service=files: its files by handle"),
+	    "A WebSocket to its agent; service=files: its files by handle; "
+	    "quiet=1: without counting as use of it"),
 	ROUTE("GET", "/tree/ws", api_tree_ws,
 	    "A WebSocket with the messages of the mount's tree"),
 	ROUTE("GET", "/sandboxes/{id}/ports", api_ports,

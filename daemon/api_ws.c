@@ -48,6 +48,7 @@ origin_ok(struct http_req *r)
 struct conversation {
 	struct reach reach;
 	struct http_req *r;
+	bool quiet;
 };
 
 static void
@@ -92,7 +93,7 @@ reached(struct reach *h, const char *path, const struct err *e)
 	    offsetof(struct conversation, reach));
 	struct wsrelay_to to = { .loop = h->f->loop,
 		.fd = -1,
-		.seen = touch,
+		.seen = c->quiet ? NULL : touch,
 		.own = c,
 		.own_free = conversation_free };
 	char why[REASON_MAX] = "agent unreachable";
@@ -108,14 +109,32 @@ reached(struct reach *h, const char *path, const struct err *e)
 	wsrelay_start(c->r, &to);
 }
 
+/* quiet=1: what comes is no use of it. A mount looks at much that nobody
+ * changes, and tells of changes by itself (`used`). */
+static struct sandbox *
+find(struct http_req *r, bool quiet)
+{
+	struct sandbox *sb;
+	struct caller c;
+
+	if (!quiet)
+		return api_sandbox(r);
+	if (!api_caller(r, &c))
+		return NULL;
+	if ((sb = sandbox_look(api_front(r), &c, http_var(r, 0))) == NULL)
+		http_error(r, 404, "sandbox not found");
+	return sb;
+}
+
 void
 api_ws(struct http_req *r)
 {
 	const char *service = http_query(r, "service");
+	bool quiet = http_query(r, "quiet") != NULL;
 	struct conversation *c;
 	struct sandbox *sb;
 
-	if (!origin_ok(r) || (sb = api_sandbox(r)) == NULL || !wsrelay_check(r))
+	if (!origin_ok(r) || (sb = find(r, quiet)) == NULL || !wsrelay_check(r))
 		return;
 	if (service == NULL) {
 		http_error(r, 501,
@@ -129,6 +148,7 @@ api_ws(struct http_req *r)
 	}
 	c = xcalloc(1, sizeof(*c));
 	c->r = r;
+	c->quiet = quiet;
 	c->reach.done = reached;
 	http_set_user(r, c, conversation_free);
 	reach_start(&c->reach, sb);

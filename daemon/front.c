@@ -195,13 +195,21 @@ caller_owns(const struct caller *c, const struct sandbox *sb)
 }
 
 struct sandbox *
-sandbox_find(struct front *f, const struct caller *c, const char *id_or_name)
+sandbox_look(struct front *f, const struct caller *c, const char *id_or_name)
 {
 	struct sandbox *sb = sandbox_by_id(f, id_or_name);
 
 	if (sb == NULL)
 		sb = registry_named(f, id_or_name);
-	if (sb == NULL || !caller_owns(c, sb))
+	return sb != NULL && caller_owns(c, sb) ? sb : NULL;
+}
+
+struct sandbox *
+sandbox_find(struct front *f, const struct caller *c, const char *id_or_name)
+{
+	struct sandbox *sb = sandbox_look(f, c, id_or_name);
+
+	if (sb == NULL)
 		return NULL;
 	sb->used = true;
 	sb->active_ms = clock_real_ms();

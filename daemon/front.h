@@ -157,6 +157,9 @@ struct front {
  * Marks it used. Destroyed ones are not found; husks in destroying are not. */
 struct sandbox *sandbox_find(
     struct front *f, const struct caller *c, const char *id_or_name);
+/* The same without marking it. */
+struct sandbox *sandbox_look(
+    struct front *f, const struct caller *c, const char *id_or_name);
 struct sandbox *sandbox_by_id(struct front *f, const char *id);
 bool caller_owns(const struct caller *c, const struct sandbox *sb);
 /* Whose lines of /sbx/events and /sbx/errors: a local user's uid, and for an

@@ -37,6 +37,7 @@ struct client {
 	bool up;
 	int64_t not_before_ms; /* the next attempt */
 	int64_t progress_ms;   /* when something came, or was first asked */
+	bool closed;	       /* by client_close */
 	bool broken; /* found while writing; dropped by the next drain */
 	struct buf in;
 	struct buf out;
@@ -69,7 +70,7 @@ client_new(const struct client_conf *conf)
 static void
 fail_pending(struct client *c)
 {
-	const struct reply r = { .error = -EIO, .client = c };
+	const struct reply r = { .error = -EIO, .lost = true, .client = c };
 	struct pending_list all = LIST_HEAD_INITIALIZER(all);
 	struct pending *p;
 	size_t i;
@@ -110,7 +111,7 @@ disconnect(struct client *c)
 void
 client_close(struct client *c)
 {
-	c->conf.queues = false;
+	c->closed = true;
 	disconnect(c);
 }
 
@@ -161,7 +162,7 @@ client_connect(struct client *c)
 {
 	if (c->fd >= 0)
 		return true;
-	if (clock_ms() < c->not_before_ms)
+	if (c->closed || clock_ms() < c->not_before_ms)
 		return false;
 	c->fd = c->conf.dial >= 0
 	    ? net_dial(c->conf.dial, c->conf.path)

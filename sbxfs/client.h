@@ -18,6 +18,7 @@ struct client;
 
 struct reply {
 	int error;	  /* 0, or -errno: then there is nothing else */
+	bool lost;	  /* no answer: the connection was (EIO) */
 	json_t *result;	  /* borrowed */
 	const char *data; /* the binary message before it, borrowed */
 	size_t len;
@@ -45,7 +46,8 @@ struct client_conf {
 };
 
 struct client *client_new(const struct client_conf *conf);
-/* Ends all calls with -EIO, without down; what is sent from then on is not. */
+/* Ends all calls with -EIO, without down; what is sent from then on is not,
+ * and it does not connect again. */
 void client_close(struct client *c);
 void client_free(struct client *c);
 

@@ -435,20 +435,21 @@ says_other(int r)
 }
 
 int
+fs_open_failed(struct sbxfs *s, struct node *n, int r)
+{
+	if (!says_other(r) || LIST_EMPTY(&n->files))
+		return r;
+	fs_orphan(s, n);
+	return -ESTALE;
+}
+
+int
 fs_open_file(struct sbxfs *s, struct node *n, int flags)
 {
-	int fd;
-
 	flags = open_flags(flags);
 	if (!n->hashed)
 		return open_orphan(n, flags);
-	fd = open_named(n, flags);
-	if (!says_other(fd) || LIST_EMPTY(&n->files))
-		return fd;
-	/* The kernel tries once more: looking it up, or for what is open,
-	 * where it came by that. */
-	fs_orphan(s, n);
-	return -ESTALE;
+	return fs_open_failed(s, n, open_named(n, flags));
 }
 
 int

@@ -141,6 +141,10 @@ void fs_renamed(struct sbxfs *s, const struct fs_name *from,
 /* f is open on n now, and no more. */
 void fs_file_add(struct fs_file *f, struct node *n);
 void fs_file_remove(struct sbxfs *s, struct fs_file *f);
+/* What became of an open by n's name. Where that is gone, or another's, what
+ * is open lives on: ESTALE, and the kernel tries once more, looking it up, or
+ * for what is open, where it came by that. */
+int fs_open_failed(struct sbxfs *s, struct node *n, int r);
 /* Its name is gone, or another's. */
 void fs_orphan(struct sbxfs *s, struct node *n);
 

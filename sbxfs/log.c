@@ -44,6 +44,10 @@ got_bytes(struct call *c, const struct reply *r)
 		reply_err(c->req, -r->error);
 		return;
 	}
+	/* The notice of it may come later. */
+	if (json_is_integer(json_object_get(r->result, "size")))
+		l->size = (uint64_t)json_integer_value(
+		    json_object_get(r->result, "size"));
 	l->behind = (uint64_t)c->size + r->len;
 	l->end_seen = l->end_seen || r->len == 0;
 	(void)fuse_reply_buf(c->req, r->data, r->len);

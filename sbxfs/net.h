@@ -16,7 +16,7 @@
 
 /* The daemon's paths. */
 #define NET_TREE "/tree/ws"
-#define NET_FILES "/sandboxes/%s/ws?service=files"
+#define NET_FILES "/sandboxes/%s/ws?service=files&quiet=1"
 
 #define NET_CONNECT_S 10
 /* Nothing is heard for so long: a ping; for twice as long: it is dead. */

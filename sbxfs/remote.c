@@ -49,7 +49,7 @@ op_lookup(fuse_req_t req, fuse_ino_t ino, const char *name)
 	else if (is_closed(parent))
 		reply_err(req, ENOENT);
 	else if ((k = rcall_path(req, parent, name, rcall_entry)) != NULL)
-		rcall_send(k, "sbx.fs.lookup");
+		rcall_look(k, "sbx.fs.lookup");
 }
 
 static void
@@ -82,7 +82,7 @@ op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (!fs_has(n) || n->file->at != AT_FS)
 		sbxfs_ops.getattr(req, ino, fi);
 	else if ((k = rcall_node(req, n, got_attr)) != NULL)
-		rcall_send(k, "sbx.fs.getattr");
+		rcall_look(k, "sbx.fs.getattr");
 }
 
 static void
@@ -145,7 +145,7 @@ op_statfs(fuse_req_t req, fuse_ino_t ino)
 	if (!fs_has(n) || n->box->life != BOX_LIVE)
 		sbxfs_ops.statfs(req, ino);
 	else if ((k = rcall_path(req, n, NULL, got_statfs)) != NULL)
-		rcall_send(k, "sbx.fs.statfs");
+		rcall_look(k, "sbx.fs.statfs");
 }
 
 /*** Extended attributes ***/
@@ -352,6 +352,8 @@ opened(struct rcall *k, const struct reply *r)
 	/* Another file under the name is not this node's. */
 	if (error == 0 && fs_same_file(k->n, &st) < 0)
 		error = ESTALE;
+	if (k->n->hashed)
+		error = -fs_open_failed(k->s, k->n, -error);
 	if (error != 0 || k->req == NULL) {
 		if (h >= 0)
 			close_handle(k, h);
@@ -375,10 +377,13 @@ op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		sbxfs_ops.open(req, ino, fi);
 		return;
 	}
-	if ((k = rcall_path(req, n, NULL, opened)) == NULL)
+	/* What is open and has no name is opened by what is open. */
+	k = n->hashed ? rcall_path(req, n, NULL, opened)
+		      : rcall_node(req, n, opened);
+	if (k == NULL)
 		return;
 	add_flags(k, fi->flags & ~(O_CREAT | O_EXCL));
-	rcall_send(k, "sbx.fs.open");
+	rcall_look(k, "sbx.fs.open");
 }
 
 static void
@@ -430,7 +435,7 @@ op_create(fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode,
 		return;
 	add_flags(k, fi->flags | O_CREAT);
 	rcall_int(k, "mode", mode & 07777);
-	rcall_send(k, "sbx.fs.open");
+	((fi->flags & O_EXCL) != 0 ? rcall_send : rcall_look)(k, "sbx.fs.open");
 }
 
 /*** Open files ***/

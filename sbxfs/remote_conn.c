@@ -21,6 +21,8 @@
 /* An agent that says nothing for so long does not answer. */
 #define ANSWER_MS 30000
 #define IDLE_MS 60000
+/* A stop and a start are a few changes of state, and each has its agent. */
+#define TRIES_MAX 8
 
 /*** Connections ***/
 
@@ -181,14 +183,42 @@ rcall_free(struct rcall *k)
 	free(k);
 }
 
+/* Is there somebody to ask? 0 or an errno. */
+static int
+reach(struct rconn *rc)
+{
+	/* what the tree's connection knows is known of all */
+	if (!client_is_up(rc->s->client) || !client_connect(rc->c))
+		return EIO;
+	return 0;
+}
+
+/* The connection was lost before the answer came: a sandbox that is stopped
+ * or started has another agent, one that is paused has none. */
+static bool
+ask_again(struct rcall *k)
+{
+	if (k->params == NULL || k->req == NULL || k->tries++ >= TRIES_MAX ||
+	    k->n->box->life != BOX_LIVE ||
+	    strcmp(k->n->box->state, "paused") == 0 || reach(k->rc) != 0)
+		return false;
+	rcall_look(k, k->method);
+	return true;
+}
+
 static void
 answered(void *arg, const struct reply *r)
 {
+	const struct reply gone = { .error = -ENOENT };
 	struct rcall *k = arg;
 	uint64_t id = k->id;
 
 	if (k->req != NULL)
 		fuse_req_interrupt_func(k->req, NULL, NULL);
+	if (r->lost && ask_again(k))
+		return;
+	if (r->lost && k->n->box->life != BOX_LIVE)
+		r = &gone;
 	k->done(k, r);
 	/* it may have gone on with another */
 	if (k->id == id)
@@ -202,16 +232,6 @@ interrupted(fuse_req_t req, void *arg)
 
 	k->req = NULL;
 	reply_err(req, EINTR);
-}
-
-/* Is there somebody to ask? 0 or an errno. */
-static int
-reach(struct rconn *rc)
-{
-	/* what the tree's connection knows is known of all */
-	if (!client_is_up(rc->s->client) || !client_connect(rc->c))
-		return EIO;
-	return 0;
 }
 
 /* params is taken over. */
@@ -295,16 +315,12 @@ rcall_int(struct rcall *k, const char *key, int64_t value)
 	rcall_put(k, key, json_integer(value));
 }
 
-void
-rcall_send_bin(struct rcall *k, const char *method, const void *p, size_t n)
+static void
+send_call(struct rcall *k, const struct request *rq)
 {
 	const struct reply dead = { .error = -EIO };
-	const struct request rq = { .method = method,
-		.params = steal_ptr(&k->params),
-		.bin = p,
-		.len = n };
 
-	k->id = client_call(k->rc->c, &rq, answered, k);
+	k->id = client_call(k->rc->c, rq, answered, k);
 	if (k->id == 0) {
 		k->done(k, &dead);
 		rcall_free(k);
@@ -314,9 +330,33 @@ rcall_send_bin(struct rcall *k, const char *method, const void *p, size_t n)
 }
 
 void
+rcall_send_bin(struct rcall *k, const char *method, const void *p, size_t n)
+{
+	const struct request rq = { .method = method,
+		.params = steal_ptr(&k->params),
+		.bin = p,
+		.len = n };
+
+	send_call(k, &rq);
+}
+
+void
 rcall_send(struct rcall *k, const char *method)
 {
 	rcall_send_bin(k, method, NULL, 0);
+}
+
+void
+rcall_look(struct rcall *k, const char *method)
+{
+	/* A handle is of this connection only. */
+	bool again = json_object_get(k->params, "h") == NULL;
+	const struct request rq = { .method = method,
+		.params =
+		    again ? json_incref(k->params) : steal_ptr(&k->params) };
+
+	k->method = method;
+	send_call(k, &rq);
 }
 
 void
@@ -327,6 +367,8 @@ rcall_again(
 	const struct request rq = { .method = method, .params = params };
 	uint64_t id;
 
+	json_decref(k->params); /* what was asked before is answered */
+	k->params = NULL;
 	k->done = done;
 	id = client_call(k->rc->c, &rq, answered, k);
 	if (id == 0) {

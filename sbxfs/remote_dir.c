@@ -189,7 +189,7 @@ rop_opendir(fuse_req_t req, struct node *n)
 	if (k == NULL)
 		return;
 	rcall_put(k, "flags", json_string("d"));
-	rcall_send(k, "sbx.fs.open");
+	rcall_look(k, "sbx.fs.open");
 }
 
 /* Of a husk, or of a directory that is shown empty. */

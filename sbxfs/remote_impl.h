@@ -42,7 +42,9 @@ struct rcall {
 	struct rconn *rc;
 	fuse_req_t req;
 	uint64_t id;
-	json_t *params; /* to be sent; then NULL */
+	json_t *params;	    /* to be sent; NULL once they may not be again */
+	const char *method; /* by which they may */
+	unsigned tries;
 	void (*done)(struct rcall *k, const struct reply *r);
 	/* for done */
 	struct node *n, *to; /* references, or NULL */
@@ -75,6 +77,9 @@ void rcall_int(struct rcall *k, const char *key, int64_t value);
 void rcall_send(struct rcall *k, const char *method);
 void rcall_send_bin(
     struct rcall *k, const char *method, const void *p, size_t n);
+/* The same of what may be asked twice: again, where the connection is lost
+ * before the answer comes. */
+void rcall_look(struct rcall *k, const char *method);
 /* Without sending it; req is the caller's to answer. */
 void rcall_free(struct rcall *k);
 /* From done: the same call goes on with another one. params is taken over. */

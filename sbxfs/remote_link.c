@@ -177,5 +177,5 @@ rop_readlink(fuse_req_t req, struct node *n)
 	if (n->file->at != AT_FS)
 		reply_err(req, EINVAL);
 	else if ((k = rcall_path(req, n, NULL, got_target)) != NULL)
-		rcall_send(k, "sbx.fs.readlink");
+		rcall_look(k, "sbx.fs.readlink");
 }

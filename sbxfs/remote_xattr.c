@@ -49,7 +49,7 @@ rop_getxattr(fuse_req_t req, struct node *n, const char *name, size_t size)
 	if (k == NULL)
 		return;
 	k->size = size;
-	rcall_send(k, "sbx.fs.getxattr");
+	rcall_look(k, "sbx.fs.getxattr");
 }
 
 void
@@ -60,7 +60,7 @@ rop_listxattr(fuse_req_t req, struct node *n, size_t size)
 	if (k == NULL)
 		return;
 	k->size = size;
-	rcall_send(k, "sbx.fs.listxattr");
+	rcall_look(k, "sbx.fs.listxattr");
 }
 
 void

@@ -757,6 +757,24 @@ def test_fs_as_a_mount_needs_it(agent, c):
         c.fs("close", h=each)
 
 
+def test_fs_open_again(agent, c):
+    d = scratch(agent, "again")
+    h = c.fs("open", path=f"{d}/f", flags="r", create=True)["h"]
+    os.unlink(f"{d}/f")
+    os.symlink("x", f"{d}/f")
+    w = c.fs("open", h=h, flags="w")
+    assert w["nlink"] == 0 and w["type"] == "file", w
+    c.call("sbx.fs.write", {"h": w["h"], "off": 0}, binary=b"old")
+    fails(-9, c.call, "sbx.fs.write", {"h": h, "off": 0}, binary=b"x")
+    assert c.fs("read", h=h, off=0, len=9)["len"] == 3
+    t = c.fs("open", h=h, flags="rw", trunc=True, create=True, excl=True)
+    assert t["size"] == 0 and c.fs("getattr", h=h)["size"] == 0
+    fails(-20, c.fs, "open", h=h, flags="d")
+    fails(-9, c.fs, "open", h=1000, flags="r")
+    for each in h, w["h"], t["h"]:
+        c.fs("close", h=each)
+
+
 def test_fs_xattr(agent, c):
     d = scratch(agent, "xattr")
     open(f"{d}/f", "w").close()

@@ -5,6 +5,7 @@
 . "${TOP:?}/tests/t/lib.sh"
 need_root
 need_tool setpriv
+local_only "other users" || exit 77
 start_sbxd
 start_sbxfs
 cd "$M" || exit 1

@@ -4,6 +4,7 @@
 # shellcheck source=tests/t/lib.sh
 . "${TOP:?}/tests/t/lib.sh"
 need_root
+local_only "passthrough" || exit 77
 start_sbxd
 
 # Bytes that the server has read and written.

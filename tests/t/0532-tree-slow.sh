@@ -6,10 +6,17 @@ need_root
 start_sbxd
 start_sbxfs
 cd "$M" || exit 1
-echo 'create w storage=2G' >ctl || fail "create"
+echo 'create w storage=2G memory=3G' >ctl || fail "create"
 echo small >w/fs/root/small
+# Over the network each sandbox is served by its own agent: others are those of
+# another one.
+other=$PWD/w/fs/tmp
+if is_remote; then
+	mkdir other
+	other=$PWD/other/fs/tmp
+fi
 
-check "storage" python3 - w/fs/root <<'P'
+check "storage" python3 - w/fs/root "$other" <<'P'
 import ctypes, os, signal, sys, threading, time
 SIZE = 256 << 20
 os.chdir(sys.argv[1])
@@ -26,7 +33,7 @@ def look():
     n = 0
     while not stop:
         n += 1
-        os.path.exists('../tmp/no-%d' % n)
+        os.path.exists(sys.argv[2] + '/no-%d' % n)
         done.append(time.monotonic())
 stop = False
 looker = threading.Thread(target=look, daemon=True)
@@ -101,6 +108,7 @@ for fd in files:
     assert os.fstat(fd).st_size == SIZE
 os.fsync(files[0])
 P
+! is_remote || rmdir other
 rmdir w
 cd / || exit 1
 exit 0

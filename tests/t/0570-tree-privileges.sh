@@ -3,6 +3,7 @@
 # shellcheck source=tests/t/lib.sh
 . "${TOP:?}/tests/t/lib.sh"
 need_root
+local_only "capabilities" || exit 77
 start_sbxd
 start_sbxfs
 server=$(role 'sbxfs: server')

@@ -187,6 +187,25 @@ eq "of a stopped one" "$(cat "$M/web/fs/root/f")" f
 echo g >"$M/web/fs/root/g" || fail "write to a stopped one"
 echo start >"$M/web/ctl" || fail start
 eq "and started" "$(cat "$M/web/fs/root/g")" g
+# Who only looks does not see its agents come and go.
+/usr/bin/python3 - "$M/web" <<'P' || fail "a look failed meanwhile"
+import os, sys, threading
+top = sys.argv[1]
+def restart():
+    for i in range(4):
+        for line in 'stop 0\n', 'start\n':
+            open(top + '/ctl', 'w').write(line)
+t = threading.Thread(target=restart)
+t.start()
+n = 0
+while t.is_alive():
+    n += 1
+    os.stat(top + '/fs/root/g')
+    assert not os.path.exists(top + '/fs/root/none-%d' % n)
+    os.statvfs(top + '/fs/root')
+    os.close(os.open(top + '/fs/root/g', os.O_RDONLY))
+t.join()
+P
 echo pause >"$M/web/ctl" || fail pause
 timeout 5 cat "$M/web/fs/root/f" >/dev/null 2>&1
 eq "of a paused one" $? 1

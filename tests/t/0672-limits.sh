@@ -5,6 +5,7 @@
 . "${TOP:?}/tests/t/lib.sh"
 need_root
 need_tool setpriv
+local_only "other users" || exit 77
 start_sbxd '[limits]' 'max_memory = "2g"' 'max_cpu = 0.0'
 start_sbxfs
 group=$(stat -c %g "$M/ctl")

@@ -6,7 +6,7 @@
 # mount, a cgroup, a file of a sandbox - fails the case.
 #
 #	start_sbxd [LINE...]    a daemon; LINEs are added to its configuration
-#	start_sbxfs [OPTION...] its mount at $M
+#	start_sbxfs [OPTION...] its mount at $M; run_sbxfs does not wait for it
 #	stop_sbxfs, stop_sbxd   end one, cleanly; stop_sbxd USR1 keeps guests
 #	http METHOD PATH [BODY [CURL OPTION...]]   body to stdout, code by: code
 #	eq WHAT GOT WANT, has WHAT TEXT PART, check WHAT COMMAND...
@@ -160,6 +160,11 @@ setting() {
 write_config() {
 	local line
 
+	if is_remote && [ -z "${URL:-}" ]; then
+		TCP=127.0.0.1:$(free_port)
+		URL=http://$TCP
+	fi
+	! is_remote || set -- "server.tcp = \"$TCP\"" "$@"
 	{
 		echo '[server]'
 		setting server socket "\"$SOCK\"" "$@"
@@ -220,11 +225,6 @@ print(s.getsockname()[1])'
 
 start_sbxd() {
 	need_root
-	if is_remote && [ -z "${URL:-}" ]; then
-		TCP=127.0.0.1:$(free_port)
-		URL=http://$TCP
-		set -- "server.tcp = \"$TCP\"" "$@"
-	fi
 	write_config "$@"
 	run_sbxd
 }
@@ -233,16 +233,24 @@ mounted() {
 	mountpoint -q "$M"
 }
 
-start_sbxfs() {
+# The option of sbxfs that says where the daemon is.
+door() {
+	if is_remote; then
+		echo "-ourl=$URL"
+	else
+		echo "-s$RUN/files.sock"
+	fi
+}
+
+run_sbxfs() {
 	need_fuse
 	mkdir -p "$M" 2>/dev/null
-	if is_remote; then
-		set -- -o "url=$URL" "$@"
-	else
-		set -- -s "$RUN/files.sock" "$@"
-	fi
-	"$B/sbxfs" -f "$@" "$M" >>"$W/sbxfs.log" 2>&1 </dev/null &
+	"$B/sbxfs" -f "$(door)" "$@" "$M" >>"$W/sbxfs.log" 2>&1 </dev/null &
 	sbxfs_pid=$!
+}
+
+start_sbxfs() {
+	run_sbxfs "$@"
 	wait_for 10 sbxfs_is_up
 }
 
