@@ -17,7 +17,7 @@ import time
 B = os.environ.get('B') or 'build'
 W = os.environ['W']
 SOCK = sys.argv[1] if sys.argv[1:] else os.path.join(W, 'http.sock')
-SLOW = 6 if os.environ.get('SBX_SAN') else 1
+SLOW = int(os.environ.get('SBX_SLOW', 1))
 HEAD_MS, IDLE_MS, RATE, WRITE_MS = 1000 * SLOW, 2500 * SLOW, 1000, 1500 * SLOW
 
 H = b'Host: x\r\n'

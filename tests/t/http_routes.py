@@ -10,7 +10,7 @@ import time
 
 SOCK, PORT = os.environ['SBX_SOCK'], int(os.environ['SBX_PORT'])
 TOP = os.environ['TOP']
-SLOW = 6 if os.environ.get('SBX_SAN') else 1
+SLOW = int(os.environ.get('SBX_SLOW', 1))
 USER, OTHER, GROUP = 12345, 12346, 65534  # nobody's; the socket's group
 
 

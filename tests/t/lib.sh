@@ -28,11 +28,13 @@ RUN=$W/run
 DATA=$W/data
 SOCK=$RUN/sbxd.sock
 CG=${SBX_CGROUP:+$SBX_CGROUP/}sbxtest-${W##*/sbx.}
-SLOW=${SBX_SAN:+6}
 # The leak checker stops its process by ptrace, which no process of ours
 # allows: the unit tests look for leaks, the daemons' exit does not.
 [ -z "${SBX_SAN:-}" ] || export ASAN_OPTIONS=detect_leaks=0
-SLOW=${SLOW:-1}
+# See tests/run.
+: "${SBX_SLOW:=${SBX_SAN:+6}}" "${SBX_SLOW:=1}"
+export SBX_SLOW
+SLOW=$SBX_SLOW
 PROFILE=${PROFILE:-default}
 sbxd_pid=
 sbxfs_pid=

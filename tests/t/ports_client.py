@@ -7,7 +7,7 @@ import time
 import zlib
 
 port, command = int(sys.argv[1]), sys.argv[2]
-SLOW = 6 if os.environ.get('SBX_SAN') else 1
+SLOW = int(os.environ.get('SBX_SLOW', 1))
 
 
 def dial():

@@ -17,7 +17,7 @@ import time
 TOP = os.environ.get('TOP') or os.path.dirname(os.path.dirname(
     os.path.dirname(os.path.abspath(__file__))))
 B = os.path.join(TOP, os.environ.get('B') or 'build')
-SLOW = 6 if os.environ.get('SBX_SAN') else 1
+SLOW = int(os.environ.get('SBX_SLOW', 1))
 RANGES = 300
 
 
@@ -68,6 +68,11 @@ class Home:
         w = Worker(self)
         self.workers.append(w)
         return w
+
+    def check(self):
+        """What the runtime says of this host."""
+        return subprocess.run(self.argv + ['check'], capture_output=True,
+                              text=True, check=True).stdout
 
     def undo(self):
         done = subprocess.run(self.argv + ['undo'], capture_output=True,

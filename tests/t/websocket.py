@@ -14,7 +14,7 @@ import time
 
 SOCK, PORT = os.environ['SBX_SOCK'], int(os.environ['SBX_PORT'])
 FRONT = int(os.environ['SBX_FRONT'])
-SLOW = 6 if os.environ.get('SBX_SAN') else 1
+SLOW = int(os.environ.get('SBX_SLOW', 1))
 KEY = base64.b64encode(b'0123456789abcdef').decode()
 failed = 0
 
