@@ -245,12 +245,19 @@ fill_dev(int at)
 									    : 0;
 }
 
-/* The host's /usr with all that is mounted there, for reading. */
+/*
+ * The host's /usr with all that is mounted there, for reading. Private: what
+ * a host that shares its mounts, as systemd does, mounts there later would
+ * appear in every sandbox, writable.
+ */
 static int
 bind_usr(int inner)
 {
-	struct mount_attr ro = { .attr_set = MOUNT_ATTR_RDONLY |
-		    MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
+	struct mount_attr ro = {
+		.attr_set =
+		    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+		.propagation = MS_PRIVATE,
+	};
 	cleanup_fd int usr = open_tree(AT_FDCWD, "/usr",
 	    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 

@@ -3,8 +3,19 @@ and process 1, the agent's program and the host are what they were."""
 # limit 120
 import hashlib
 import os
+import subprocess
+import sys
 
-from rtlib import B, TOP, Agent, Home, eq, has
+from rtlib import B, TOP, Agent, Home, eq, has, need_root
+
+# A host that shares its mounts, as those with systemd do: this one, in a
+# mount namespace of the case's own.
+need_root()
+if len(sys.argv) == 1:
+    os.execvp('unshare', [
+        'unshare', '-m', '--propagation', 'private', 'sh', '-c',
+        'mount --make-rshared / && exec "$@"', 'sh', sys.executable,
+        sys.argv[0], 'shared'])
 
 home = Home()
 rt = home.worker()
@@ -25,6 +36,14 @@ code, out = agent.run('cat > /root/p.py <<\'END\'\n' + text + '\nEND\n'
 print(out, end='')
 eq('probes', code, 0)
 has('all of them', out, ' 0 bad')
+
+# row 16: what the host mounts now is not seen inside
+subprocess.run(['mount', '-t', 'tmpfs', 'later', '/usr/share/doc'],
+               check=True)
+with open('/usr/share/doc/later', 'w', encoding='utf-8') as f:
+    f.write('later')
+eq('a mount of later', agent.run('cat /usr/share/doc/later')[0], 1)
+subprocess.run(['umount', '/usr/share/doc'], check=True)
 
 # row 1: the agent's program, through every name it has inside
 with open(os.path.join(B, 'sbx-agent'), 'rb') as f:
