@@ -24,6 +24,24 @@
 
 /*** Our parent groups ***/
 
+/* Version 2 gives a group's children the controllers that it was given. */
+static void
+enable(const struct cgroups *c, const struct cgroup_tree *t, const char *group)
+{
+	char path[PATH_MAX + 32], text[32];
+	int tree = (int)(t - c->tree);
+	size_t i;
+
+	(void)snprintf(path, sizeof(path), "%s/cgroup.subtree_control", group);
+	for (i = 0; i < CGROUP_PARTS && t->unified; i++)
+		if (i != CGROUP_UNIFIED && c->part[i] == tree) {
+			(void)snprintf(text, sizeof(text), "+%s",
+			    cgroup_part_name((enum cgroup_part)i));
+			(void)fd_write_at(AT_FDCWD, path, text);
+		}
+}
+
+/* NAME, and what is missing above it: what we do not make is not touched. */
 static int
 make_parent(struct cgroups *c, struct cgroup_tree *t, struct err *e)
 {
@@ -36,31 +54,17 @@ make_parent(struct cgroups *c, struct cgroup_tree *t, struct err *e)
 	for (p = path + strlen(t->path) + 1; (p = strchr(p, '/')) != NULL;
 	     p++) {
 		*p = '\0';
-		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		if (mkdir(path, 0755) == 0)
+			enable(c, t, path);
+		else if (errno != EEXIST)
 			return err_set(e, errno, "cgroup %s", path);
 		*p = '/';
 	}
 	if (mkdir(path, 0755) < 0 && errno != EEXIST)
 		return err_set(e, errno, "cgroup %s", path);
+	enable(c, t, path);
 	t->fd = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
 	return t->fd < 0 ? err_set(e, errno, "cgroup %s", path) : 0;
-}
-
-/* Version 2 gives our children the controllers that we were given. */
-static void
-enable(const struct cgroups *c)
-{
-	int u = c->part[CGROUP_UNIFIED];
-	char text[32];
-	size_t i;
-
-	for (i = 0; i < CGROUP_PARTS; i++)
-		if (i != CGROUP_UNIFIED && c->part[i] == u) {
-			(void)snprintf(text, sizeof(text), "+%s",
-			    cgroup_part_name((enum cgroup_part)i));
-			(void)fd_write_at(
-			    c->tree[u].fd, "cgroup.subtree_control", text);
-		}
 }
 
 int
@@ -72,8 +76,6 @@ cgroup_init(struct cgroups *c, struct err *e)
 		if (cgroup_tree_used(c, i) &&
 		    make_parent(c, &c->tree[i], e) < 0)
 			return -1;
-	if (c->v2_limits)
-		enable(c);
 	return 0;
 }
 

@@ -43,7 +43,6 @@ struct cgroups {
 	struct cgroup_tree tree[CGROUP_TREES_MAX];
 	size_t ntrees;
 	int part[CGROUP_PARTS]; /* index of its tree, or -1 */
-	bool v2_limits;		/* limits are version 2's files */
 };
 
 /* Descriptors by which a new process gets into its groups. */

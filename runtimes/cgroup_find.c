@@ -1,6 +1,7 @@
 #include "runtimes/cgroup.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,26 +76,44 @@ read_mount(struct cgroups *c, char *line)
 		add_tree(c, path, false, opts);
 }
 
-/* The v2 tree has a controller for us when its root gives it to children. */
+/* The controllers that NAME has; where it is not there yet, those that the
+ * nearest group above gives to its children. */
+static bool
+read_controllers(
+    const struct cgroup_tree *t, const char *name, char *list, size_t size)
+{
+	const char *file = "cgroup.controllers";
+	char group[PATH_MAX], path[PATH_MAX + 32];
+	size_t root = strlen(t->path);
+
+	if (snprintf(group, sizeof(group), "%s/%s", t->path, name) >=
+	    (int)sizeof(group))
+		return false;
+	for (;;) {
+		(void)snprintf(path, sizeof(path), "%s/%s", group, file);
+		if (fd_read_at(AT_FDCWD, path, list, size) >= 0)
+			return true;
+		if (strlen(group) <= root)
+			return false;
+		*strrchr(group, '/') = '\0';
+		file = "cgroup.subtree_control";
+	}
+}
+
 static void
 read_unified(struct cgroups *c)
 {
 	int u = c->part[CGROUP_UNIFIED];
-	char path[192], list[256];
+	char list[256];
 	size_t i;
 
-	if (u < 0)
-		return;
-	(void)snprintf(
-	    path, sizeof(path), "%s/cgroup.subtree_control", c->tree[u].path);
-	if (fd_read_at(AT_FDCWD, path, list, sizeof(list)) < 0)
+	if (u < 0 ||
+	    !read_controllers(&c->tree[u], c->name, list, sizeof(list)))
 		return;
 	for (i = 0; i < CGROUP_PARTS; i++)
 		if (parts[i].file != NULL && c->part[i] < 0 &&
-		    has_word(list, parts[i].v1)) {
+		    has_word(list, parts[i].v1))
 			c->part[i] = u;
-			c->v2_limits = true;
-		}
 }
 
 void

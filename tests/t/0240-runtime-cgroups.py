@@ -24,9 +24,7 @@ def version_1():
         skip('needs a host with cgroup version 1')
     home = Home()
     rt = home.worker()
-    check = subprocess.run(home.argv + ['check'], capture_output=True,
-                           text=True, check=True).stdout
-    has('check', check, "cgroup kill: version 1's freezer")
+    has('check', home.check(), "cgroup kill: version 1's freezer")
     sid = rt.create()
     agent = Agent(home, sid)
     eq('job', agent.run('cat /proc/self/cgroup | grep -c memory:/$'),

@@ -258,7 +258,8 @@ END_TEST
 
 /* PATH stands for our directory, whose subtree_control is control. */
 static void
-find(struct cgroups *c, const char *mounts, const char *control)
+find_name(struct cgroups *c, const char *name, const char *mounts,
+    const char *control)
 {
 	char text[4096], path[128];
 	size_t n = 0;
@@ -271,7 +272,13 @@ find(struct cgroups *c, const char *mounts, const char *control)
 	put("mountinfo", text);
 	put("cgroup.subtree_control", control);
 	(void)snprintf(path, sizeof(path), "%s/mountinfo", top);
-	cgroup_find(c, "sbxd", path);
+	cgroup_find(c, name, path);
+}
+
+static void
+find(struct cgroups *c, const char *mounts, const char *control)
+{
+	find_name(c, "sbxd", mounts, control);
 }
 
 START_TEST(version_2_alone_has_what_its_root_gives_away)
@@ -288,10 +295,30 @@ START_TEST(version_2_alone_has_what_its_root_gives_away)
 	ck_assert_int_eq(c.part[CGROUP_PIDS], 0);
 	ck_assert_int_eq(c.part[CGROUP_UNIFIED], 0);
 	ck_assert_int_eq(c.part[CGROUP_FREEZER], -1);
-	ck_assert(c.v2_limits);
 	find(&c, "30 22 0:26 / PATH rw - cgroup2 cgroup2 rw\n", "cpu pids\n");
 	ck_assert_int_eq(c.part[CGROUP_MEMORY], -1);
 	ck_assert_int_eq(c.part[CGROUP_CPU], 0);
+}
+END_TEST
+
+START_TEST(version_2_has_what_reaches_its_group)
+{
+	static const char mount[] =
+	    "30 22 0:26 / PATH rw - cgroup2 cgroup2 rw\n";
+	struct cgroups c;
+
+	/* the group above is there, and gives away less */
+	ck_assert_int_eq(mkdirat(at, "above", 0700), 0);
+	put("above/cgroup.subtree_control", "memory pids\n");
+	find_name(&c, "above/a/b", mount, "cpu memory pids\n");
+	ck_assert_int_eq(c.part[CGROUP_CPU], -1);
+	ck_assert_int_eq(c.part[CGROUP_MEMORY], 0);
+	/* so is the group itself */
+	ck_assert_int_eq(mkdirat(at, "above/a", 0700), 0);
+	put("above/a/cgroup.controllers", "cpu\n");
+	find_name(&c, "above/a", mount, "cpu memory pids\n");
+	ck_assert_int_eq(c.part[CGROUP_CPU], 0);
+	ck_assert_int_eq(c.part[CGROUP_MEMORY], -1);
 }
 END_TEST
 
@@ -314,7 +341,6 @@ START_TEST(version_1_alone_freezes_and_counts_by_its_controllers)
 	ck_assert_int_eq(c.part[CGROUP_PIDS], 2);
 	ck_assert_int_eq(c.part[CGROUP_FREEZER], 3);
 	ck_assert_int_eq(c.part[CGROUP_UNIFIED], -1);
-	ck_assert(!c.v2_limits);
 }
 END_TEST
 
@@ -335,7 +361,6 @@ START_TEST(a_hybrid_limits_by_version_1_and_kills_by_version_2)
 	ck_assert(c.tree[c.part[CGROUP_UNIFIED]].unified);
 	ck_assert_int_eq(c.part[CGROUP_FREEZER], -1);
 	ck_assert_int_eq(c.part[CGROUP_CPUACCT], -1);
-	ck_assert(!c.v2_limits);
 	ck_assert(!cgroup_tree_used(&c, 1)); /* cpuacct's */
 }
 END_TEST
@@ -575,6 +600,7 @@ main(void)
 		a_tree_is_removed_and_what_links_lead_to_stays,
 		a_tree_deeper_than_our_descriptors_is_removed,
 		version_2_alone_has_what_its_root_gives_away,
+		version_2_has_what_reaches_its_group,
 		version_1_alone_freezes_and_counts_by_its_controllers,
 		a_hybrid_limits_by_version_1_and_kills_by_version_2,
 		a_host_without_cgroups_has_none,
