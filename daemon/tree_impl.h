@@ -237,6 +237,7 @@ void tree_truncate(struct treq *r);
 void tree_pread(struct treq *r);
 void tree_watch(struct treq *r);
 void tree_unwatch(struct treq *r);
+void tree_job_more(struct treq *r);
 void tree_follow(struct treq *r);
 void tree_job_start(struct treq *r);
 void tree_job_signal(struct treq *r);

@@ -37,6 +37,7 @@ static const struct tree_method methods[] = {
 	{ "job.signal", tree_job_signal, "exec", false },
 	{ "job.follow", tree_follow, "exec", false },
 	{ "job.unfollow", tree_unwatch, "exec", true },
+	{ "job.more", tree_job_more, "exec", false },
 	{ "job.open", tree_input_open, "stdin", false },
 	{ "job.write", tree_input_write, "stdin", false },
 	{ "job.close", tree_input_close, "stdin", true },

@@ -14,6 +14,8 @@
 #include "lib/mem.h"
 
 #define TEXT_MAX 4096
+/* What is held for who asks over a network, before the job waits for it. */
+#define HELD_MAX (1u << 20)
 
 struct thandle {
 	TAILQ_ENTRY(thandle) link; /* of the server */
@@ -28,6 +30,10 @@ struct thandle {
 	bool owes_file;	   /* the output is given when there is any */
 	json_t *output;	   /* or, where it is short, with the end */
 	struct more *more; /* NULL: all was kept so far */
+	/* the same over a network, where it is asked for */
+	bool told_more;
+	struct buf held;
+	struct treq *asker; /* a reference; NULL: nobody waits */
 	uint64_t size, told;
 	bool ended;
 	int code;
@@ -49,13 +55,33 @@ handle_new(struct treq *r, enum watch_kind kind)
 	return h;
 }
 
+/* Answers who waits with what is there; at the end with nothing. */
+static void
+give_held(struct thandle *h)
+{
+	struct treq *r = h->asker;
+	size_t n = h->held.len < HELD_MAX ? h->held.len : HELD_MAX;
+
+	if (r == NULL || (n == 0 && !h->ended))
+		return;
+	h->asker = NULL;
+	if (!r->answered) {
+		treq_reply_bin(r, buf_str(&h->held), n, json_object());
+		buf_consume(&h->held, n);
+	}
+	treq_unref(r);
+}
+
 static void
 handle_free(struct thandle *h)
 {
+	h->ended = true;
+	give_held(h);
 	TAILQ_REMOVE(&h->conn->t->watched, h, link);
 	if (h->fo.job != NULL)
 		job_unfollow(&h->fo);
 	more_free(h->more);
+	buf_done(&h->held);
 	json_decref(h->output);
 	free(h);
 }
@@ -146,6 +172,23 @@ job_more(struct follower *fo, const void *p, size_t n)
 	fo->full = more_full(h->more);
 }
 
+static void
+job_held(struct follower *fo, const void *p, size_t n)
+{
+	struct thandle *h = fo->arg;
+
+	if (!h->told_more)
+		conn_notify(h->conn, "more",
+		    json_pack("{s:I,s:I}", "h", (json_int_t)h->h, "at",
+			(json_int_t)h->job->cut));
+	h->told_more = true;
+	/* a turn of the loop, and what is drained at a job's end */
+	buf_limit(&h->held, SIZE_MAX / 2);
+	(void)buf_add(&h->held, p, n);
+	give_held(h);
+	fo->full = h->held.len >= HELD_MAX;
+}
+
 static size_t
 job_pass(struct follower *fo, int fd)
 {
@@ -192,8 +235,10 @@ follow_result(const struct thandle *h, const struct job *job)
 static void
 wants_all(struct thandle *h)
 {
-	h->fo.more = job_more;
-	h->fo.pass = job_pass;
+	bool remote = h->conn->remote;
+
+	h->fo.more = remote ? job_held : job_more;
+	h->fo.pass = remote ? NULL : job_pass;
 }
 
 void
@@ -207,10 +252,8 @@ treq_follow_new(struct treq *r, struct job *job)
 	}
 	h = handle_new(r, FOLLOW_JOB);
 	/* over a network the output is read by pread */
-	if (!r->conn->remote) {
-		h->owes_file = true;
-		wants_all(h);
-	}
+	h->owes_file = !r->conn->remote;
+	wants_all(h);
 	follow(h, job);
 	treq_reply(r, follow_result(h, job));
 }
@@ -221,11 +264,11 @@ treq_follow(struct treq *r, struct job *job, bool data, bool more)
 	struct thandle *h;
 	json_t *result;
 	struct err e;
+	/* over a network the output is read by pread */
+	bool file = data && !r->conn->remote;
 	int fd = -1;
 
-	/* over a network the output is read by pread */
-	data = data && !r->conn->remote;
-	if (data && (fd = job_open(job)) < 0) {
+	if (file && (fd = job_open(job)) < 0) {
 		err_set(&e, -fd, "the output of job %d", job->number);
 		treq_fail(r, &e);
 		return;
@@ -238,7 +281,7 @@ treq_follow(struct treq *r, struct job *job, bool data, bool more)
 	result = follow_result(h, job);
 	if (h->ended)
 		handle_free(h);
-	treq_reply_fds(r, result, &fd, data ? 1 : 0);
+	treq_reply_fds(r, result, &fd, file ? 1 : 0);
 }
 
 /* What is asked was checked. */
@@ -376,8 +419,9 @@ tree_watch(struct treq *r)
 	start_watch(r, i, job);
 }
 
-void
-tree_unwatch(struct treq *r)
+/* By {"h"} of the client's own; NULL: there is none. */
+static struct thandle *
+take_handle(struct treq *r)
 {
 	int64_t number = -1;
 	struct json_field fields[] = {
@@ -390,9 +434,38 @@ tree_unwatch(struct treq *r)
 		TAILQ_FOREACH (h, &r->t->watched, link)
 			if (h->h == number && h->conn == r->conn)
 				break;
+	return h;
+}
+
+void
+tree_unwatch(struct treq *r)
+{
+	struct thandle *h = take_handle(r);
+
 	if (h != NULL)
 		handle_free(h);
 	treq_reply(r, NULL);
+}
+
+void
+tree_job_more(struct treq *r)
+{
+	struct thandle *h = take_handle(r);
+
+	if (h == NULL) { /* it ended, and that is under way */
+		treq_reply_bin(r, "", 0, json_object());
+		return;
+	}
+	if (!h->told_more || h->asker != NULL) {
+		treq_fail_code(r, EINVAL,
+		    h->asker != NULL ? "it was asked for already"
+				     : "all is kept so far");
+		return;
+	}
+	h->asker = treq_ref(r);
+	give_held(h);
+	if (h->fo.full && h->held.len < HELD_MAX)
+		follower_resume(&h->fo);
 }
 
 /*** Telling ***/
@@ -414,6 +487,7 @@ static void
 send_ended(struct thandle *h)
 {
 	/* first: then what is read is followed by its end */
+	give_held(h);
 	more_free(h->more);
 	h->more = NULL;
 	conn_notify(h->conn, "ended",
@@ -432,7 +506,8 @@ watch_send(struct tree_server *t)
 		next = TAILQ_NEXT(h, link);
 		if (h->kind < WATCH_FILES && t->grew[h->kind])
 			h->size = size_now(t, h);
-		if (h->kind == FOLLOW_JOB && h->ended && !more_full(h->more))
+		if (h->kind == FOLLOW_JOB && h->ended && !more_full(h->more) &&
+		    h->held.len == 0)
 			send_ended(h);
 		else
 			send_grew(h);

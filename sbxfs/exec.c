@@ -117,7 +117,7 @@ ask_follow(struct conv *v)
 {
 	v->f.asked = true;
 	call_send(call_for(&v->st.h, followed), "job.follow",
-	    follow_again(v->st.h.node, &v->f, !v->f.remote));
+	    follow_again(v->st.h.node, &v->f, true));
 }
 
 /*** Starting ***/
@@ -267,7 +267,7 @@ exec_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
 	exec_start_flushed(n->box);
 	c = call_new(req, bound);
 	call_hold(c, &v->st.h);
-	call_send(c, "job.follow", follow_params(n, 0, !v->f.remote));
+	call_send(c, "job.follow", follow_params(n, 0, true));
 }
 
 static void
@@ -393,6 +393,7 @@ exec_more(struct handle *h, const json_t *params, int fd)
 
 	if (!follow_more(&v->f, params, fd))
 		return false;
+	follow_fetch(&v->f, &v->st.h, fetched);
 	stream_wake(&v->st);
 	return true;
 }

@@ -10,7 +10,7 @@
 #include "lib/mem.h"
 
 /* What is asked for at once, and kept for readers. */
-#define FETCH_BYTES (256u << 10)
+#define FETCH_BYTES (256 << 10)
 
 void
 follow_init(struct follow *f, const struct sbxfs *s)
@@ -207,7 +207,15 @@ read_more(struct follow *f, char *p, size_t n)
 bool
 follow_over(const struct follow *f)
 {
-	return f->ended && (!f->remote || f->pos >= f->size);
+	return f->ended &&
+	    (!f->remote || (f->got.len == 0 && f->pos >= kept_end(f)));
+}
+
+/* Beyond what is kept, it comes by asking until the job has ended. */
+static bool
+more_to_come(const struct follow *f)
+{
+	return f->cut >= 0 && f->h >= 0 && !f->ended;
 }
 
 void
@@ -215,18 +223,24 @@ follow_fetch(struct follow *f, struct handle *h,
     void (*done)(struct call *c, const struct reply *r))
 {
 	int64_t at = f->pos + (int64_t)f->got.len;
+	int64_t left = kept_end(f) - at;
 	struct call *c;
 
-	if (!f->remote || f->asking || at >= f->size ||
-	    f->got.len >= FETCH_BYTES)
+	if (!f->remote || f->asking || (int64_t)f->got.len >= FETCH_BYTES ||
+	    (left <= 0 && !more_to_come(f)))
 		return;
 	f->asking = true;
 	c = call_for(h, done);
 	c->size = f->gen;
-	call_send(c, "pread",
-	    json_pack("{s:s,s:s,s:i,s:I,s:i}", "file", "output", "id",
-		h->node->box->id, "job", f->job, "off", (json_int_t)at, "len",
-		(int)FETCH_BYTES));
+	if (left <= 0)
+		call_send(
+		    c, "job.more", json_pack("{s:I}", "h", (json_int_t)f->h));
+	else
+		call_send(c, "pread",
+		    json_pack("{s:s,s:s,s:i,s:I,s:I}", "file", "output", "id",
+			h->node->box->id, "job", f->job, "off", (json_int_t)at,
+			"len",
+			(json_int_t)(left < FETCH_BYTES ? left : FETCH_BYTES)));
 }
 
 int
@@ -238,7 +252,7 @@ follow_fetched(struct follow *f, const struct call *c, const struct reply *r)
 	if (r->error != 0)
 		return r->error;
 	/* What was kept is less than what was said: this is its end. */
-	if (r->len == 0)
+	if (r->len == 0 && f->cut < 0)
 		f->size = f->pos + (int64_t)f->got.len;
 	return buf_add(&f->got, r->data, r->len);
 }

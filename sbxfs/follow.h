@@ -25,7 +25,8 @@ struct follow {
 	int64_t h;    /* the front's number, -1 none */
 	int fd;	      /* the output; -1 none */
 	int64_t pos;  /* of what was read of it */
-	int64_t cut;  /* from there on by the pipe; -1: all is in fd */
+	int64_t cut;  /* from there on by the pipe, or remote by job.more;
+		       * -1: all is kept */
 	int more_fd;  /* the pipe, -1 none */
 	int64_t size; /* of the output, as far as the front said */
 	/* of a remote mount, where the output comes by calls, not by fd; got is
