@@ -11,7 +11,7 @@ echo 'echo out; echo err >&2' >a/exec
 cat a/exec >/dev/null
 
 cat >"$W/matrix.py" <<'P'
-import errno, fcntl, mmap, os, select, stat, sys, time
+import ctypes, errno, fcntl, mmap, os, select, signal, stat, sys, time
 
 VALUE, COMMAND, LOG, STREAM = 'value', 'command', 'log', 'stream'
 # name, kind, mode, and of a stream the open modes that it takes
@@ -276,6 +276,101 @@ def rest(path, kind, usual):
         expect(path, 'pread', attempt(lambda: os.pread(f, 1, 0)), 'ESPIPE')
     os.close(f)
 
+def libc(name, *args):
+    if getattr(LIBC, name)(*args) < 0:
+        raise OSError(ctypes.get_errno(), name)
+
+def copies(path, kind, f, usual):
+    """By the kernel, from file to file and to a pipe; f is at its start."""
+    r, w = os.pipe()
+    text = b'' if kind == STREAM or path in RESTLESS else whole(path)
+    to = os.open(FS, os.O_RDWR | os.O_TRUNC)
+    out = os.open('/tmp', os.O_TMPFILE | os.O_RDWR)
+    expect(path, 'copy_file_range elsewhere', attempt(
+        lambda: os.copy_file_range(f, out, 10)), 'EXDEV')
+    if text:
+        expect(path, 'copy_file_range into fs', attempt(
+            lambda: os.copy_file_range(f, to, 10, 0)), min(10, len(text)))
+        expect(path, 'sendfile', attempt(
+            lambda: os.sendfile(out, f, 0, 1 << 20)), len(text))
+        expect(path, 'what it sent', os.pread(out, 1 << 20, 0), text)
+        n = attempt(lambda: os.splice(f, w, 4096, offset_src=0))
+        expect(path, 'splice', n, len(text[:4096]))
+        expect(path, 'what it moved', os.read(r, n), text[:4096])
+    elif kind == STREAM:
+        expect(path, 'sendfile', attempt(
+            lambda: os.sendfile(out, f, 0, 100)), 'ESPIPE')
+    if kind == COMMAND:
+        os.pwrite(to, b'#\n', 0)
+        os.lseek(to, 0, 0)
+        expect(path, 'sendfile into it', attempt(
+            lambda: os.sendfile(f, to, None, 2)), 2)
+    elif kind in (VALUE, LOG) and path != 'a/env':
+        expect(path, 'sendfile into it', attempt(
+            lambda: os.sendfile(f, to, 0, 2)), 'EBADF')
+    for d in r, w, to, out:
+        os.close(d)
+
+def unusual(path, kind, usual):
+    """What few call: works or says why not, and nothing hangs."""
+    f = os.open(path, usual | os.O_NONBLOCK)
+    copies(path, kind, f, usual)
+    lock = fcntl.LOCK_SH if usual == R else fcntl.LOCK_EX
+    g = os.open(path, usual | os.O_NONBLOCK)
+    expect(path, 'flock', ok(lambda: fcntl.flock(f, fcntl.LOCK_EX)), 'ok')
+    expect(path, 'flock of another', ok(
+        lambda: fcntl.flock(g, fcntl.LOCK_EX | fcntl.LOCK_NB)), 'EAGAIN')
+    fcntl.flock(f, fcntl.LOCK_UN)
+    expect(path, 'fcntl lock', ok(
+        lambda: fcntl.lockf(f, lock | fcntl.LOCK_NB)), 'ok')
+    os.close(g)
+    for what, call, want in (
+        ('fallocate', lambda: libc('fallocate', f, 0, LONG(0), LONG(10)),
+         'EBADF' if usual == R else 'EOPNOTSUPP'),
+        ('punching a hole', lambda: libc('fallocate', f, 3, LONG(0),
+         LONG(10)), 'EBADF' if usual == R else 'EOPNOTSUPP'),
+        ('SEEK_DATA', lambda: os.lseek(f, 0, os.SEEK_DATA),
+         'ESPIPE' if kind == STREAM else 'EINVAL'),
+        ('SEEK_HOLE', lambda: os.lseek(f, 0, os.SEEK_HOLE),
+         'ESPIPE' if kind == STREAM else 'EINVAL'),
+        ('fdatasync', lambda: os.fdatasync(f), 'ok'),
+        ('syncfs', lambda: libc('syncfs', f), 'ok'),
+        ('readahead', lambda: libc('readahead', f, LONG(0), 100), 'ok'),
+        ('fadvise', lambda: os.posix_fadvise(f, 0, 0, 4), 'ok'),
+        ('FICLONE', lambda: fcntl.ioctl(f, 0x40049409, 0), None),
+        ('FIEMAP', lambda: fcntl.ioctl(f, 0xc020660b, b'\0' * 64),
+         'EOPNOTSUPP'),
+        ('lsattr', lambda: fcntl.ioctl(f, 0x80086601, b'0' * 8), None),
+        ('execve', lambda: os.execv(path, [path]), 'EACCES'),
+        ('O_DIRECT', lambda: os.close(os.open(
+            path, usual | os.O_NONBLOCK | os.O_DIRECT)), 'ok'),
+        ('O_SYNC', lambda: os.close(os.open(
+            path, usual | os.O_NONBLOCK | os.O_SYNC)), 'ok'),
+        ('O_PATH', lambda: os.close(os.open(path, os.O_PATH)), 'ok'),
+        ('exchange', lambda: libc('renameat2', -100, path.encode(), -100,
+         FS.encode(), 2), 'EXDEV'),
+        ('whiteout', lambda: libc('renameat2', -100, path.encode(), -100,
+         b'zz', 4), 'EPERM'),
+        ('a capability', lambda: os.setxattr(path, 'security.capability',
+         b'\1\0\0\2' + b'\0' * 16), 'EOPNOTSUPP'),
+        ('an ACL', lambda: os.getxattr(path, 'system.posix_acl_access'),
+         'EOPNOTSUPP'),
+    ):
+        got = ok(call)
+        if want is not None:
+            expect(path, what, got, want)
+        else:
+            expect(path, what + ' fails', got != 'ok', True)
+    expect(path, 'statfs', os.fstatvfs(f).f_blocks, 0)
+    os.close(f)
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+LONG = ctypes.c_long
+FS = 'a/fs/root/copied'
+open(FS, 'wb').close()
+# Whatever hangs ends the whole.
+signal.alarm(40 * int(os.environ['SLOW']))
+
 for path, kind, mode, allowed in FILES:
     attributes(path, kind, mode)
     opens(path, kind, allowed)
@@ -285,7 +380,9 @@ for path, kind, mode, allowed in FILES:
     modes(path, mode)
     ready(path, kind)
     maps(path, kind)
-    rest(path, kind, R if allowed is None or R in allowed else RW)
+    usual = R if allowed is None or R in allowed else RW
+    rest(path, kind, usual)
+    unusual(path, kind, RW if kind == COMMAND else usual)
     truncates(path, kind)
     attributes(path, kind, mode)
 
@@ -330,6 +427,7 @@ print('%d wrong' % bad)
 sys.exit(bad != 0)
 P
 # shellcheck disable=SC2046 # nothing, or a word
-python3 "$W/matrix.py" $(is_remote && echo remote) || fail "see above"
+SLOW=$SLOW python3 "$W/matrix.py" $(is_remote && echo remote) ||
+    fail "see above"
 cd / || exit 1
 exit 0
