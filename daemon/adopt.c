@@ -45,6 +45,15 @@ load_row(struct sandbox *sb, void *arg)
 }
 
 static void
+load_queued(void *arg, const char *id, const struct store_job *j)
+{
+	struct sandbox *sb = sandbox_by_id(arg, id);
+
+	if (sb != NULL && j->input >= JOB_NULL && j->input <= JOB_TERMINAL)
+		job_load_queued(sb, j);
+}
+
+static void
 set_state(struct sandbox *sb, enum sb_state state, const char *reason)
 {
 	struct err e;
@@ -190,7 +199,8 @@ adopt_start(struct front *f, void (*done)(struct front *f), struct err *e)
 	struct broker_req q = { .op = BROKER_LIST };
 	struct adopt *a;
 
-	if (store_each(f->store, load_row, f, e) < 0)
+	if (store_each(f->store, load_row, f, e) < 0 ||
+	    store_each_queued(f->store, load_queued, f, e) < 0)
 		return -1;
 	a = xcalloc(1, sizeof(*a));
 	a->f = f;

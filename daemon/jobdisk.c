@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "daemon/jobs_impl.h"
+#include "daemon/store.h"
+#include "lib/log.h"
 #include "lib/mem.h"
 
 void
@@ -39,6 +41,61 @@ job_put_start(struct job *job)
 	};
 
 	spool_start(job_spool(job->sb), &s);
+}
+
+void
+job_put_queued(struct job *job)
+{
+	const struct store_job j = {
+		.number = job->number,
+		.session = job->session,
+		.input = job->input,
+		.terminal = job->terminal,
+		.timeout_ms = job->priv->timeout_ms,
+		.script = job->cmd,
+		.len = job->cmd_len,
+	};
+	struct err e;
+
+	if (store_queue(job->sb->f->store, job->sb->id, &j, &e) < 0)
+		log_warnx("sandbox %s: job %d: %s", job->sb->id, job->number,
+		    e.text);
+	else
+		job->priv->queued = true;
+}
+
+void
+job_unqueue(struct job *job)
+{
+	struct err e;
+
+	if (!job->priv->queued)
+		return;
+	job->priv->queued = false;
+	if (store_unqueue(job->sb->f->store, job->sb->id, job->number, &e) < 0)
+		log_warnx("sandbox %s: job %d: %s", job->sb->id, job->number,
+		    e.text);
+}
+
+void
+job_load_queued(struct sandbox *sb, const struct store_job *j)
+{
+	struct job *job = job_find(sb, j->number);
+
+	if (job == NULL) {
+		job = job_new(sb, j->number, j->script, j->len);
+		job->session = j->session;
+		job->input = j->input;
+		job->terminal = j->terminal;
+		job->input_ended = j->input < JOB_WRITERS;
+		job->priv->timeout_ms = j->timeout_ms;
+		if (!job->session)
+			sb->newest = job;
+		if (sb->next_job <= j->number)
+			sb->next_job = j->number + 1;
+	}
+	/* one that has begun: the store was not told any more */
+	job->priv->queued = true;
 }
 
 void

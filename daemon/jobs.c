@@ -224,6 +224,7 @@ settle(struct job *job)
 	stop_timer(job);
 	jobio_end_input(job);
 	drop_args(pv);
+	job_unqueue(job);
 	agentc_forget(sb->agent, job);
 	job_fill_end(job, &e);
 	spool_end(sb->spool, &e, &pv->kept);
@@ -431,6 +432,7 @@ start_now(struct job *job)
 		return;
 	}
 	job_put_start(job);
+	job_unqueue(job);
 	agentc_call(sb->agent,
 	    &(struct agent_call){ .method = "sbx.job.start",
 		.params = start_params(job),
@@ -499,6 +501,8 @@ job_start(struct sandbox *sb, const struct job_args *a, struct job **ret,
 	*ret = job;
 	if (sb->state == SB_RUNNING && !sb->claiming)
 		start_now(job);
+	else if (a->kept)
+		job_put_queued(job);
 	return 0;
 }
 
@@ -676,9 +680,6 @@ jobs_down(struct sandbox *sb)
 {
 	struct job *job;
 
-	/* its directory goes, or was never made: there is nothing to keep */
-	if (sb->state == SB_DESTROYING && sb->spool != NULL)
-		spool_quiet(sb->spool);
 	while ((job = first_in(sb, JOB_QUEUED)) != NULL)
 		job_fail(job, CODE_NOT_RUN, "the sandbox is down");
 	while ((job = first_in(sb, JOB_RUNNING)) != NULL)

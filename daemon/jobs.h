@@ -41,6 +41,8 @@ enum job_state {
 	JOB_ENDED,
 };
 
+struct store_job;
+
 struct follower {
 	TAILQ_ENTRY(follower) link;
 	struct job *job; /* NULL when not following */
@@ -120,6 +122,7 @@ struct job_args {
 	struct job_size terminal; /* of JOB_TERMINAL */
 	int64_t timeout_ms;	  /* 0: the sandbox's timeout */
 	bool session;
+	bool kept; /* where it must wait, it outlives us */
 };
 
 /*
@@ -181,6 +184,8 @@ void jobs_run(struct sandbox *sb);
 void jobs_down(struct sandbox *sb);
 /* After a restart: loads the spool's jobs; those the agent lists go on. */
 int jobs_load(struct sandbox *sb, struct err *e);
+/* One that waited for sb to be up, and goes on waiting. */
+void job_load_queued(struct sandbox *sb, const struct store_job *j);
 void jobs_free(struct sandbox *sb);
 /* A notification of the agent of sb; what is not about jobs is ignored. */
 void jobs_notify(struct sandbox *sb, const char *method, const json_t *params);

@@ -40,6 +40,7 @@ struct job_priv {
 	struct follower *next; /* in a walk over them */
 	int busy;	       /* depth of callbacks: not to be freed */
 	bool forgotten;	       /* freed when not busy */
+	bool queued;	       /* the store has it */
 	uv_timer_t *timer;
 	bool force; /* the timer's next end is forced */
 	int64_t timeout_ms;
@@ -117,6 +118,9 @@ void job_tell_ended(struct job *job);
 /*** jobdisk.c ***/
 
 void job_put_start(struct job *job);
+/* Waits for its sandbox, and would do so after a restart; or no more. */
+void job_put_queued(struct job *job);
+void job_unqueue(struct job *job);
 void job_fill_end(const struct job *job, struct spool_end *ret);
 /* The whole journal anew. */
 void jobs_rewrite(struct sandbox *sb);

@@ -36,7 +36,8 @@ spool_open_file(struct spool *sp, const char *name, int flags)
 	cleanup_free char *path = xasprintf("%s/%s", sp->dir, name);
 	int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-	if (fd < 0 && (flags & O_CREAT) != 0)
+	/* ENOENT: the sandbox is still being made, or is gone with all this */
+	if (fd < 0 && (flags & O_CREAT) != 0 && errno != ENOENT)
 		spool_failed(sp, name);
 	return fd;
 }
@@ -63,12 +64,6 @@ spool_free(struct spool *sp)
 	close_fd(&sp->log_fd);
 	free(sp->dir);
 	free(sp);
-}
-
-void
-spool_quiet(struct spool *sp)
-{
-	sp->failed = true;
 }
 
 /*** Writing the journal ***/

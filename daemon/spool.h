@@ -9,8 +9,9 @@
  *	log      output of all jobs as it arrived; from size 0 at 16 MiB
  *
  * journal and log are made with the instance, empty. Nothing else is made, and
- * nothing opened, before it is needed. Failures of the disk are
- * logged once a sandbox; what could not be written is not kept.
+ * nothing opened, before it is needed. Failures of the disk are logged once a
+ * sandbox, a directory that is not there is none; what could not be written is
+ * not kept.
  */
 #ifndef DAEMON_SPOOL_H
 #define DAEMON_SPOOL_H
@@ -85,8 +86,6 @@ struct spool_reader {
 /* max: bytes kept of one job. Opens nothing. */
 struct spool *spool_new(const char *dir, uint64_t max);
 void spool_free(struct spool *sp);
-/* From now on failures are not worth a word. */
-void spool_quiet(struct spool *sp);
 
 void spool_start(struct spool *sp, const struct spool_start *s);
 /* With what k holds in memory. */

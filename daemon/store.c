@@ -81,7 +81,7 @@ _Static_assert(sizeof(enum sb_state) == sizeof(int), "COL_STATE");
 struct store {
 	sqlite3 *db;
 	char *path;
-	sqlite3_stmt *put, *del, *each, *set_meta, *get_meta;
+	sqlite3_stmt *put, *del, *each, *set_meta, *get_meta, *queue, *unqueue;
 };
 
 static const void *
@@ -205,6 +205,19 @@ add_columns(struct store *s, struct err *e)
 	return 0;
 }
 
+/* Another thing that was thought of later. */
+static int
+add_queue(struct store *s, struct err *e)
+{
+	return run(s,
+	    "CREATE TABLE IF NOT EXISTS queued (id TEXT NOT NULL, "
+	    "number INTEGER NOT NULL, session INTEGER NOT NULL, "
+	    "input INTEGER NOT NULL, rows INTEGER NOT NULL, "
+	    "cols INTEGER NOT NULL, timeout_ms INTEGER NOT NULL, "
+	    "script BLOB NOT NULL, PRIMARY KEY (id, number)) WITHOUT ROWID",
+	    e);
+}
+
 static int
 check_schema(struct store *s, struct err *e)
 {
@@ -212,14 +225,16 @@ check_schema(struct store *s, struct err *e)
 
 	if (ask(s, "PRAGMA user_version", &version, e) < 0)
 		return -1;
-	if (version == 0)
-		return make_tables(s, e);
-	if (version != SCHEMA)
+	if (version == 0 && make_tables(s, e) < 0)
+		return -1;
+	if (version != 0 && version != SCHEMA)
 		return err_setx(e, EINVAL,
 		    "store %s: is of a newer sbxd (schema %d, this one knows "
 		    "%d)",
 		    s->path, version, SCHEMA);
-	return add_columns(s, e);
+	if (add_columns(s, e) < 0)
+		return -1;
+	return add_queue(s, e);
 }
 
 static int
@@ -265,7 +280,11 @@ prepare_all(struct store *s, struct err *e)
 	    prepare(s, buf_str(&each), &s->each, e) < 0 ||
 	    prepare(s, "DELETE FROM sandbox WHERE id = ?", &s->del, e) < 0 ||
 	    prepare(s, "REPLACE INTO meta (key, value) VALUES (?, ?)",
-		&s->set_meta, e) < 0)
+		&s->set_meta, e) < 0 ||
+	    prepare(s, "REPLACE INTO queued VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		&s->queue, e) < 0 ||
+	    prepare(s, "DELETE FROM queued WHERE id = ? AND number = ?",
+		&s->unqueue, e) < 0)
 		return -1;
 	return prepare(
 	    s, "SELECT value FROM meta WHERE key = ?", &s->get_meta, e);
@@ -307,6 +326,8 @@ store_close(struct store *s)
 	sqlite3_finalize(s->each);
 	sqlite3_finalize(s->set_meta);
 	sqlite3_finalize(s->get_meta);
+	sqlite3_finalize(s->queue);
+	sqlite3_finalize(s->unqueue);
 	(void)sqlite3_close(s->db);
 	free(s->path);
 	free(s);
@@ -480,6 +501,64 @@ store_each(struct store *s, int (*fn)(struct sandbox *filled, void *arg),
 		ret = fail(s, e);
 	(void)sqlite3_reset(s->each);
 	return ret;
+}
+
+/*** Jobs that wait ***/
+
+int
+store_queue(
+    struct store *s, const char *id, const struct store_job *j, struct err *e)
+{
+	sqlite3_stmt *q = s->queue;
+
+	(void)sqlite3_bind_text(q, 1, id, -1, SQLITE_STATIC);
+	(void)sqlite3_bind_int(q, 2, j->number);
+	(void)sqlite3_bind_int(q, 3, j->session);
+	(void)sqlite3_bind_int(q, 4, (int)j->input);
+	(void)sqlite3_bind_int64(q, 5, j->terminal.rows);
+	(void)sqlite3_bind_int64(q, 6, j->terminal.cols);
+	(void)sqlite3_bind_int64(q, 7, j->timeout_ms);
+	(void)sqlite3_bind_blob64(q, 8, j->script, j->len, SQLITE_STATIC);
+	return finish(s, q, e);
+}
+
+int
+store_unqueue(struct store *s, const char *id, int number, struct err *e)
+{
+	(void)sqlite3_bind_text(s->unqueue, 1, id, -1, SQLITE_STATIC);
+	(void)sqlite3_bind_int(s->unqueue, 2, number);
+	return finish(s, s->unqueue, e);
+}
+
+int
+store_each_queued(struct store *s,
+    void (*fn)(void *arg, const char *id, const struct store_job *j), void *arg,
+    struct err *e)
+{
+	sqlite3_stmt *q;
+	struct store_job j;
+	int r;
+
+	if (run(s,
+		"DELETE FROM queued WHERE id NOT IN (SELECT id FROM sandbox)",
+		e) < 0 ||
+	    prepare(s, "SELECT * FROM queued ORDER BY id, number", &q, e) < 0)
+		return -1;
+	while ((r = sqlite3_step(q)) == SQLITE_ROW) {
+		j.number = sqlite3_column_int(q, 1);
+		j.session = sqlite3_column_int(q, 2) != 0;
+		j.input = (enum job_input)sqlite3_column_int(q, 3);
+		j.terminal.rows = sqlite3_column_int64(q, 4);
+		j.terminal.cols = sqlite3_column_int64(q, 5);
+		j.timeout_ms = sqlite3_column_int64(q, 6);
+		j.script = sqlite3_column_blob(q, 7);
+		j.len = (size_t)sqlite3_column_bytes(q, 7);
+		if (j.number > 0 && j.script != NULL)
+			fn(arg, (const char *)sqlite3_column_text(q, 0), &j);
+	}
+	r = r != SQLITE_DONE ? fail(s, e) : 0;
+	sqlite3_finalize(q);
+	return r;
 }
 
 /*** Named numbers ***/

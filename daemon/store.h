@@ -1,8 +1,9 @@
 /*
  * store.h - the rows that survive us: SQLite in write-ahead mode, one row a
- * sandbox with every field that front.h keeps "in the store", and a few named
- * numbers. A row is there when the call returns, and survives the kill of any
- * process; only a power loss may take the last ones.
+ * sandbox with every field that front.h keeps "in the store", the jobs that
+ * wait for a sandbox to be up, and a few named numbers. A row is there when the
+ * call returns, and survives the kill of any process; only a power loss may
+ * take the last ones.
  */
 #ifndef DAEMON_STORE_H
 #define DAEMON_STORE_H
@@ -10,6 +11,7 @@
 #include <stdint.h>
 
 #include "daemon/front.h"
+#include "daemon/jobs.h"
 
 struct store;
 
@@ -30,6 +32,26 @@ int store_delete(struct store *s, const char *id, struct err *e);
  */
 int store_each(struct store *s, int (*fn)(struct sandbox *filled, void *arg),
     void *arg, struct err *e);
+
+/* A job that waits until its sandbox, which has a row, is up. */
+struct store_job {
+	int number;
+	bool session;
+	enum job_input input;
+	struct job_size terminal;
+	int64_t timeout_ms;
+	const void *script;
+	size_t len;
+};
+
+int store_queue(
+    struct store *s, const char *id, const struct store_job *j, struct err *e);
+int store_unqueue(struct store *s, const char *id, int number, struct err *e);
+/* In the order of their numbers; those whose sandbox is gone are deleted. fn
+ * must not call the store. */
+int store_each_queued(struct store *s,
+    void (*fn)(void *arg, const char *id, const struct store_job *j), void *arg,
+    struct err *e);
 
 int store_set_meta(
     struct store *s, const char *key, int64_t value, struct err *e);

@@ -36,7 +36,9 @@ void
 tree_job_start(struct treq *r)
 {
 	struct sandbox *sb = treq_box_file(r, "exec", W_OK);
-	struct job_args a = { .script = buf_str(&r->bin), .len = r->bin.len };
+	struct job_args a = {
+		.script = buf_str(&r->bin), .len = r->bin.len, .kept = true
+	};
 	int64_t h = 0;
 	struct json_field fields[] = {
 		{ "session", JSON_K_BOOL, false, &a.session },
