@@ -232,8 +232,9 @@ install: all
 	    >$(TO)/lib/systemd/system/$$unit || exit 1; done
 uninstall:
 	rm -f $(addprefix $(TO)/,$(INSTALLED))
-	rmdir $(TO)/lib/sbxd $(TO)/share/doc/sbxd $(TO)/lib/systemd/system \
-	    $(TO)/lib/systemd 2>/dev/null || :
+	rmdir $(TO)/lib/sbxd $(TO)/lib/systemd/system $(TO)/lib/systemd \
+	    $(TO)/share/doc/sbxd $(TO)/share/doc $(sort $(foreach \
+	    f,$(MAN),$(TO)/$(dir $(call man_path,$f)))) 2>/dev/null || :
 
 clean:
 	rm -rf $(B)
