@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -125,11 +126,13 @@ check_agent(struct report *r)
 		report_ok(r, "agent %s", path);
 }
 
+/* min: bytes that should be free there. */
 static void
-check_dir(struct report *r, const char *what, const char *path)
+check_dir(struct report *r, const char *what, const char *path, uint64_t min)
 {
 	cleanup_free char *dir = xstrdup(path);
 	struct statvfs v;
+	uint64_t mib;
 	char *slash;
 
 	/* what is not there yet is made, in the first that is */
@@ -142,22 +145,22 @@ check_dir(struct report *r, const char *what, const char *path)
 		}
 		*slash = '\0';
 	}
+	mib = v.f_bavail * v.f_frsize >> 20;
 	if ((v.f_flag & ST_RDONLY) != 0)
 		report_fatal(r, "%s %s: read-only", what, path);
-	else if (v.f_bavail * v.f_frsize < UINT64_C(1) << 30)
-		report_cost(r, "%s %s: %llu MiB free: room for few sandboxes",
-		    what, path,
-		    (unsigned long long)(v.f_bavail * v.f_frsize >> 20));
+	else if (v.f_bavail * v.f_frsize < min)
+		report_cost(r, "%s %s: %" PRIu64 " MiB free: too little", what,
+		    path, mib);
 	else
-		report_ok(r, "%s %s: %llu GiB free", what, path,
-		    (unsigned long long)(v.f_bavail * v.f_frsize >> 30));
+		report_ok(r, "%s %s: %" PRIu64 " MiB free", what, path, mib);
 }
 
 static void
 check_dirs(struct report *r)
 {
-	check_dir(r, "data_dir", r->cfg->data_dir);
-	check_dir(r, "run_dir", r->cfg->run_dir);
+	check_dir(r, "data_dir", r->cfg->data_dir, UINT64_C(1) << 30);
+	/* sockets and locks; many hosts give it a tenth of their memory */
+	check_dir(r, "run_dir", r->cfg->run_dir, UINT64_C(16) << 20);
 }
 
 /* "object: no", "object: no (why): cost", "object: none: cost". */

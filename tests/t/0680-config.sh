@@ -56,6 +56,15 @@ check "--check of a good one" check_says
 for word in cgroup overlay; do
 	has "--check" "$(tr '[:upper:]' '[:lower:]' <"$W/out")" $word
 done
+# Sockets lie in run_dir: 64 MiB are much there, and little for disks.
+mkdir "$W/small" && mount -t tmpfs -o size=64m small "$W/small" || fail "mount"
+write_config "server.run_dir = \"$W/small/run\"" \
+    "server.data_dir = \"$W/small/data\""
+check_says
+has "run_dir" "$(cat "$W/out")" "ok    run_dir $W/small/run: 64 MiB free"
+has "data_dir" "$(cat "$W/out")" "less  data_dir $W/small/data: 64 MiB free"
+umount "$W/small"
+write_config
 echo 'x = [' >>"$W/sbxd.toml"
 check_says && fail "--check takes what is no TOML"
 has "no TOML" "$(cat "$W/out")" "line $(wc -l <"$W/sbxd.toml")"
