@@ -102,9 +102,8 @@ send_more(struct http_req *r)
 }
 
 static void
-on_event(struct subscriber *sub, const struct event *ev)
+on_event(struct subscriber *sub)
 {
-	(void)ev; /* it is in the ring */
 	send_more(((struct stream *)sub->arg)->r);
 }
 
@@ -169,7 +168,7 @@ api_events(struct http_req *r)
 	s->r = r;
 	s->filter = filter;
 	s->last = start_after(r);
-	s->sub.event = on_event;
+	s->sub.added = on_event;
 	s->sub.arg = s;
 	api->subscribers++;
 	events_subscribe(api->f, &s->sub);

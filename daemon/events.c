@@ -29,7 +29,23 @@ struct kept {
 	char wire[];
 };
 
+/* An event that is to be written. */
+struct news {
+	TAILQ_ENTRY(news) link;
+	uint64_t seq;
+	int64_t time_ms;
+	uid_t uid;
+	const struct wire_event *wire; /* what HTTP calls it; NULL: nothing */
+	bool warm;
+	json_t *labels; /* NULL: none */
+	/* where they begin in text; the line ends with fields */
+	size_t owner, image, profile, line, fields;
+	char text[]; /* id and these, terminated */
+};
+
 struct events {
+	uv_prepare_t prepare;
+	TAILQ_HEAD(, news) news;
 	struct ownlog *log;
 	struct ownlog *told;	 /* events.json */
 	uint64_t seq;		 /* of the last event */
@@ -89,31 +105,25 @@ wire_time(int64_t ms)
 }
 
 static json_t *
-created_data(const struct sandbox *sb, const char *fields)
+created_data(const struct news *n)
 {
-	json_t *labels = json_object_size(sb->labels) != 0
-	    ? json_deep_copy(sb->labels)
-	    : json_null();
-
-	(void)fields;
-	return json_pack("{s:s,s:o,s:s,s:s}", "image", sb->image, "labels",
-	    labels, "method", sb->warm ? "warm" : "cold", "profile",
-	    sb->profile);
+	return json_pack("{s:s,s:O?,s:s,s:s}", "image", n->text + n->image,
+	    "labels", n->labels, "method", n->warm ? "warm" : "cold", "profile",
+	    n->text + n->profile);
 }
 
 /* " port=N" */
 static json_t *
-port_data(const struct sandbox *sb, const char *fields)
+port_data(const struct news *n)
 {
-	(void)sb;
-	return json_pack("{s:i}", "port", atoi(strchr(fields, '=') + 1));
+	return json_pack(
+	    "{s:i}", "port", atoi(strchr(n->text + n->fields, '=') + 1));
 }
 
 static const struct wire_event {
 	const char *kind;
 	const char *type;
-	/* NULL: none */
-	json_t *(*data)(const struct sandbox *sb, const char *fields);
+	json_t *(*data)(const struct news *n); /* NULL: none */
 } wire_events[] = {
 	{ "created", "sandbox.created", created_data },
 	{ "destroyed", "sandbox.destroyed", NULL },
@@ -131,24 +141,25 @@ find_wire(const char *kind)
 	return NULL;
 }
 
-static json_t *
-make_wire(const struct sandbox *sb, const char *kind, const char *fields,
-    const struct event *ev)
+/* As a line of events.json; the caller frees it. */
+static char *
+make_wire(const struct news *n)
 {
-	const struct wire_event *we = find_wire(kind);
+	const char *owner = n->text + n->owner;
 	json_t *o;
+	char *text;
 
-	if (we == NULL)
-		return NULL;
 	/* the number first: load looks for it there */
-	o = json_pack("{s:I,s:s,s:s}", "id", (json_int_t)ev->seq, "type",
-	    we->type, "sandbox_id", ev->id);
-	if (*ev->owner != '\0' && strcmp(ev->owner, "-") != 0)
-		json_object_set_new(o, "identity", json_string(ev->owner));
-	json_object_set_new(o, "timestamp", wire_time(ev->time_ms));
-	if (we->data != NULL)
-		json_object_set_new(o, "data", we->data(sb, fields));
-	return o;
+	o = json_pack("{s:I,s:s,s:s}", "id", (json_int_t)n->seq, "type",
+	    n->wire->type, "sandbox_id", n->text);
+	if (*owner != '\0' && strcmp(owner, "-") != 0)
+		json_object_set_new(o, "identity", json_string(owner));
+	json_object_set_new(o, "timestamp", wire_time(n->time_ms));
+	if (n->wire->data != NULL)
+		json_object_set_new(o, "data", n->wire->data(n));
+	text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	return text;
 }
 
 /*** The ring ***/
@@ -205,12 +216,98 @@ show(struct events *ev, const struct kept *k)
 	return s;
 }
 
+/*** Writing ***/
+
+static struct news *
+make_news(const struct sandbox *sb, const char *kind, const char *fields,
+    const struct news *head)
+{
+	const char *name = *sb->name != '\0' ? sb->name : sb->id;
+	cleanup_free char *line =
+	    xasprintf("%" PRIu64 " %" PRId64 ".%03d %s %s%s\n", head->seq,
+		head->time_ms / 1000, (int)(head->time_ms % 1000), name, kind,
+		fields);
+	const char *const texts[] = { sb->id, sb->owner, sb->image, sb->profile,
+		line };
+	size_t at[6] = { 0 }, i;
+	struct news *n;
+
+	for (i = 0; i < 5; i++)
+		at[i + 1] = at[i] + strlen(texts[i]) + 1;
+	n = xmalloc(sizeof(*n) + at[5]);
+	*n = *head;
+	for (i = 0; i < 5; i++)
+		memcpy(n->text + at[i], texts[i], at[i + 1] - at[i]);
+	n->owner = at[1];
+	n->image = at[2];
+	n->profile = at[3];
+	n->line = at[4];
+	n->fields = at[5] - 2 - strlen(fields);
+	if (n->wire != NULL && json_object_size(sb->labels) != 0)
+		n->labels = json_deep_copy(sb->labels);
+	return n;
+}
+
+/* Into the ring, and what the files will have. */
+static int
+put(struct events *ev, const struct news *n)
+{
+	cleanup_free char *wire = n->wire != NULL ? make_wire(n) : NULL;
+	cleanup_free char *told = NULL;
+	const char *line = n->text + n->line;
+	int r = ownlog_put(ev->log, n->uid, line, strlen(line));
+
+	if (wire == NULL)
+		return r;
+	keep(ev, n->seq, n->uid, wire, strlen(wire));
+	told = xasprintf("%s\n", wire);
+	return r < 0 ? r : ownlog_put(ev->told, n->uid, told, strlen(told));
+}
+
+static void
+flush(struct events *ev)
+{
+	struct news *n;
+	int r = 0, more;
+
+	if (TAILQ_EMPTY(&ev->news))
+		return;
+	while ((n = TAILQ_FIRST(&ev->news)) != NULL) {
+		if ((more = put(ev, n)) < 0)
+			r = more;
+		TAILQ_REMOVE(&ev->news, n, link);
+		json_decref(n->labels);
+		free(n);
+	}
+	/* in this order: what the first has beyond the second is lost, and
+	 * load_ring sees that */
+	if ((more = ownlog_flush(ev->told)) < 0)
+		r = more;
+	if ((more = ownlog_flush(ev->log)) < 0)
+		r = more;
+	if (r < 0 && !ev->failing)
+		log_warnx("events: %s", strerror(-r));
+	ev->failing = r < 0;
+}
+
+/* What came of a turn of the loop is written at once, and those who wait for
+ * its answers have them already. */
+static void
+on_prepare(uv_prepare_t *p)
+{
+	flush(p->data);
+}
+
+/*** What HTTP asks ***/
+
 const struct event *
 event_after(struct front *f, uint64_t after)
 {
 	struct events *ev = f->events;
-	size_t low = 0, high = ev->n, mid;
+	size_t low = 0, high, mid;
 
+	flush(ev);
+	high = ev->n;
 	while (low < high) {
 		mid = low + (high - low) / 2;
 		if (at(ev, mid)->seq > after)
@@ -224,12 +321,14 @@ event_after(struct front *f, uint64_t after)
 uint64_t
 event_floor(const struct front *f)
 {
+	flush(f->events);
 	return f->events->floor;
 }
 
 uint64_t
 event_last(struct front *f)
 {
+	flush(f->events);
 	return f->events->seq;
 }
 
@@ -290,6 +389,11 @@ events_open(struct front *f, struct events **ret, struct err *e)
 	struct events *ev = xcalloc(1, sizeof(*ev));
 
 	TAILQ_INIT(&ev->subscribers);
+	TAILQ_INIT(&ev->news);
+	(void)uv_prepare_init(f->loop, &ev->prepare);
+	(void)uv_prepare_start(&ev->prepare, on_prepare);
+	uv_unref((uv_handle_t *)&ev->prepare);
+	ev->prepare.data = ev;
 	if (ownlog_open(path, FILE_MAX, &ev->log, e) < 0 ||
 	    ownlog_open(told, FILE_MAX, &ev->told, e) < 0) {
 		events_close(ev);
@@ -302,6 +406,12 @@ events_open(struct front *f, struct events **ret, struct err *e)
 	return 0;
 }
 
+static void
+on_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
 void
 events_close(struct events *ev)
 {
@@ -309,59 +419,39 @@ events_close(struct events *ev)
 
 	if (ev == NULL)
 		return;
+	flush(ev);
 	for (i = 0; i < RING; i++)
 		free(ev->ring[i]);
 	json_decref(ev->shown.wire);
 	ownlog_close(ev->log);
 	ownlog_close(ev->told);
-	free(ev);
+	uv_close((uv_handle_t *)&ev->prepare, on_closed);
 }
 
 /*** Adding ***/
-
-static void
-append(struct events *ev, const struct event *one)
-{
-	cleanup_free char *wire =
-	    one->wire != NULL ? json_dumps(one->wire, JSON_COMPACT) : NULL;
-	cleanup_free char *told = NULL;
-	int r = ownlog_add(ev->log, one->uid, one->line, strlen(one->line));
-
-	if (wire != NULL) {
-		keep(ev, one->seq, one->uid, wire, strlen(wire));
-		told = xasprintf("%s\n", wire);
-		if (r == 0)
-			r = ownlog_add(ev->told, one->uid, told, strlen(told));
-	}
-	if (r < 0 && !ev->failing)
-		log_warnx("events: %s", strerror(-r));
-	ev->failing = r < 0;
-}
 
 void
 event_add(struct front *f, const struct sandbox *sb, const char *kind,
     const char *fields)
 {
 	struct events *ev = f->events;
-	struct event one = { .seq = ++ev->seq, .time_ms = clock_real_ms() };
+	const struct news head = {
+		.seq = ++ev->seq,
+		.time_ms = clock_real_ms(),
+		.uid = identity_key(sb->owner, sb->uid),
+		.wire = find_wire(kind),
+		.warm = sb->warm,
+	};
+	struct news *n = make_news(sb, kind, fields, &head);
 	struct subscriber *s, *next;
 
 	reserve(ev, f);
-	str_copy(one.id, sb->id, sizeof(one.id));
-	str_copy(one.owner, sb->owner, sizeof(one.owner));
-	one.uid = identity_key(sb->owner, sb->uid);
-	one.line = xasprintf("%" PRIu64 " %" PRId64 ".%03d %s %s%s\n", one.seq,
-	    one.time_ms / 1000, (int)(one.time_ms % 1000),
-	    *sb->name != '\0' ? sb->name : sb->id, kind, fields);
-	one.wire = make_wire(sb, kind, fields, &one);
-	append(ev, &one);
+	TAILQ_INSERT_TAIL(&ev->news, n, link);
 	tree_event(f);
 	for (s = TAILQ_FIRST(&ev->subscribers); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, link);
-		s->event(s, &one);
+		s->added(s);
 	}
-	json_decref(one.wire);
-	free(one.line);
 }
 
 void
@@ -394,6 +484,7 @@ events_read(
 {
 	struct ownlog_view v = view_of(c);
 
+	flush(f->events);
 	return ownlog_read(f->events->log, &v, off, p, n);
 }
 
@@ -402,11 +493,13 @@ events_size(struct front *f, const struct caller *c)
 {
 	struct ownlog_view v = view_of(c);
 
+	flush(f->events);
 	return ownlog_size(f->events->log, &v);
 }
 
 int64_t
 events_mtime_ms(struct front *f)
 {
+	flush(f->events);
 	return ownlog_mtime_ms(f->events->log);
 }

@@ -4,6 +4,11 @@
  * 16 MiB. Sequence numbers go on after a restart. events.json holds those that
  * HTTP is told, as it is told them; a ring of the last 10,000 of these serves
  * /events and /events/history, and is read from there at start.
+ *
+ * Both files are written when the loop has done what came in, and before
+ * anybody is told of an event: answers do not wait for them, and a front that
+ * is killed in that moment loses the lines of what it had just answered. The
+ * store does not.
  */
 #ifndef DAEMON_EVENTS_H
 #define DAEMON_EVENTS_H
@@ -16,17 +21,14 @@
 
 struct event {
 	uint64_t seq;
-	int64_t time_ms;
-	char id[RT_ID_MAX];
 	char owner[SB_IDENTITY_MAX];
 	uid_t uid;
-	char *line;   /* as in /sbx/events, with its newline */
-	json_t *wire; /* Event object for HTTP, or NULL: not a wire event */
+	json_t *wire; /* Event object for HTTP */
 };
 
 struct subscriber {
 	TAILQ_ENTRY(subscriber) link;
-	void (*event)(struct subscriber *s, const struct event *ev);
+	void (*added)(struct subscriber *s); /* event_after has it */
 	void *arg;
 };
 
@@ -37,8 +39,7 @@ void event_add(struct front *f, const struct sandbox *sb, const char *kind,
     const char *fields);
 void events_subscribe(struct front *f, struct subscriber *s);
 void events_unsubscribe(struct front *f, struct subscriber *s);
-/* The ring, oldest first; NULL at the end. after 0: all. Its events have
- * seq, owner, uid and wire. */
+/* The ring, oldest first; NULL at the end. after 0: all. */
 const struct event *event_after(struct front *f, uint64_t after);
 /* What came up to this number may be lost, nothing after it. */
 uint64_t event_floor(const struct front *f);

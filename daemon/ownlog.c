@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/buf.h"
 #include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
@@ -25,6 +26,7 @@ struct ownlog {
 	uint64_t size;
 	uint64_t lines;
 	int64_t mtime_ms;
+	struct buf more, more_idx; /* to be appended */
 };
 
 static ssize_t
@@ -143,6 +145,8 @@ ownlog_close(struct ownlog *l)
 		return;
 	close_fd(&l->fd);
 	close_fd(&l->idx);
+	buf_done(&l->more);
+	buf_done(&l->more_idx);
 	free(l);
 }
 
@@ -172,23 +176,55 @@ pwrite_full(int fd, const void *p, size_t n, uint64_t off)
 }
 
 int
-ownlog_add(struct ownlog *l, uid_t uid, const char *line, size_t len)
+ownlog_put(struct ownlog *l, uid_t uid, const char *line, size_t len)
 {
 	struct entry en = { .uid = uid, .len = (uint32_t)len };
+	int r = buf_add(&l->more, line, len);
+
+	if (r == 0 && (r = buf_add(&l->more_idx, &en, sizeof(en))) < 0)
+		buf_cut(&l->more, l->more.len - len);
+	return r;
+}
+
+static int
+append(struct ownlog *l)
+{
+	size_t n = l->more.len;
 	int r;
 
-	if (l->size + len > l->max && (r = restart(l)) < 0)
+	if (l->size + n > l->max && (r = restart(l)) < 0)
 		return r;
-	if ((r = pwrite_full(l->fd, line, len, l->size)) < 0 ||
-	    (r = pwrite_full(l->idx, &en, sizeof(en), l->lines * sizeof(en))) <
-		0) {
+	if ((r = pwrite_full(l->fd, l->more.data, n, l->size)) < 0 ||
+	    (r = pwrite_full(l->idx, l->more_idx.data, l->more_idx.len,
+		 l->lines * sizeof(struct entry))) < 0) {
 		(void)!ftruncate(l->fd, (off_t)l->size);
 		return r;
 	}
-	l->size += len;
-	l->lines++;
+	l->size += n;
+	l->lines += l->more_idx.len / sizeof(struct entry);
 	l->mtime_ms = clock_real_ms();
 	return 0;
+}
+
+int
+ownlog_flush(struct ownlog *l)
+{
+	int r;
+
+	if (l->more.len == 0)
+		return 0;
+	r = append(l);
+	buf_clear(&l->more);
+	buf_clear(&l->more_idx);
+	return r;
+}
+
+int
+ownlog_add(struct ownlog *l, uid_t uid, const char *line, size_t len)
+{
+	int r = ownlog_put(l, uid, line, len);
+
+	return r < 0 ? r : ownlog_flush(l);
 }
 
 /*** Reading ***/

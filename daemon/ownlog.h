@@ -31,6 +31,10 @@ void ownlog_close(struct ownlog *l);
 
 /* line has its newline and no other. 0 or -errno: nothing was appended. */
 int ownlog_add(struct ownlog *l, uid_t uid, const char *line, size_t len);
+/* The same in two steps: several lines are appended at once. What is not
+ * written yet is not read; after an error it is lost. */
+int ownlog_put(struct ownlog *l, uid_t uid, const char *line, size_t len);
+int ownlog_flush(struct ownlog *l);
 /* Bytes of the view from off: a count, 0 at its end, -errno. */
 ssize_t ownlog_read(struct ownlog *l, const struct ownlog_view *v, uint64_t off,
     void *p, size_t n);

@@ -31,9 +31,9 @@ seen(struct subscriber *s)
 }
 
 static void
-count(struct subscriber *s, const struct event *ev)
+count(struct subscriber *s)
 {
-	ck_assert_ptr_nonnull(ev->line);
+	(void)event_last(&fix.f);
 	++*(int *)s->arg;
 }
 
@@ -128,6 +128,28 @@ START_TEST(lines_and_index_are_made_to_agree)
 	after = read_events(&user);
 	ck_assert_str_eq(before, after);
 	ck_assert_uint_eq(events_size(&fix.f, &root), strlen(before));
+}
+END_TEST
+
+START_TEST(the_file_is_written_before_anybody_is_told)
+{
+	cleanup_free char *path = xasprintf("%s/events", fix.dir);
+	struct sandbox *sb = fix_sandbox("web", 0);
+	struct stat st;
+	off_t size;
+
+	event_add(&fix.f, sb, "started", "");
+	event_add(&fix.f, sb, "stopped", "");
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_size, 0);
+	ck_assert_uint_eq(event_last(&fix.f), 2);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq((uint64_t)st.st_size, events_size(&fix.f, NULL));
+	size = st.st_size;
+	event_add(&fix.f, sb, "started", "");
+	(void)uv_run(&fix.loop, UV_RUN_NOWAIT);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_gt(st.st_size, size);
 }
 END_TEST
 
@@ -235,7 +257,7 @@ START_TEST(subscribers_hear_once)
 {
 	struct sandbox *sb = fix_sandbox("web", 0);
 	int n = 0;
-	struct subscriber s = { .event = count, .arg = &n };
+	struct subscriber s = { .added = count, .arg = &n };
 
 	events_subscribe(&fix.f, &s);
 	event_add(&fix.f, sb, "started", "");
@@ -331,8 +353,9 @@ main(void)
 	const TTest *const tests[] = { a_line_is_as_specified,
 		users_see_their_own, numbers_go_on_after_a_restart,
 		numbers_are_never_given_twice,
-		lines_and_index_are_made_to_agree, the_ring_is_asked_by_number,
-		the_ring_outlives_a_restart,
+		lines_and_index_are_made_to_agree,
+		the_file_is_written_before_anybody_is_told,
+		the_ring_is_asked_by_number, the_ring_outlives_a_restart,
 		what_is_not_whole_is_said_to_be_lost, subscribers_hear_once,
 		a_log_restarts_at_its_maximum, any_bytes_are_one_line,
 		errors_have_pid_file_sentence_and_command };
