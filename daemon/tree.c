@@ -9,6 +9,7 @@
 #include "daemon/tree.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -95,6 +96,7 @@ conn_flush(struct tree_conn *c)
 	if (c->out.len == 0 && c->out_big)
 		buf_done(&c->out);
 	c->out_big = c->out.len > BIG;
+	c->blocked = c->out.len != 0;
 	if (!c->dead)
 		set_events(c);
 }
@@ -163,31 +165,41 @@ conn_notify_fd(struct tree_conn *c, const char *method, json_t *params, int fd)
 
 /*** Notifications ***/
 
-static json_t *
-sandbox_params(const struct sandbox *sb)
-{
-	json_t *name = *sb->name != '\0' ? json_string(sb->name) : json_null();
+#define NOTE "{\"jsonrpc\":\"2.0\",\"method\":"
 
-	return json_pack("{s:s,s:o,s:I,s:I,s:I,s:s,s:I,s:I,s:b,s:O}", "id",
-	    sb->id, "name", name, "uid", (json_int_t)sb->uid, "gid",
-	    (json_int_t)sb->gid, "mode", (json_int_t)sb->mode, "state",
-	    sb_state_names[sb->state], "created",
-	    (json_int_t)(sb->created_ms / 1000), "run", (json_int_t)sb->run,
-	    "protect", (int)sb->protect, "modes", sb->modes);
+/* By hand, since each create says it: nothing in these strings has to be
+ * escaped. The caller frees it. */
+static char *
+sandbox_note(const struct sandbox *sb)
+{
+	const char *quote = *sb->name != '\0' ? "\"" : "";
+	cleanup_free char *modes = json_dumps(sb->modes, JSON_COMPACT);
+
+	return xasprintf(NOTE "\"sandbox\",\"params\":{\"id\":\"%s\","
+			      "\"name\":%s%s%s,\"uid\":%u,\"gid\":%u,"
+			      "\"mode\":%u,\"state\":\"%s\","
+			      "\"created\":%" PRId64 ",\"run\":%" PRIu32
+			      ",\"protect\":%s,\"modes\":%s}}",
+	    sb->id, quote, *sb->name != '\0' ? sb->name : "null", quote,
+	    sb->uid, sb->gid, sb->mode, sb_state_names[sb->state],
+	    sb->created_ms / 1000, sb->run, sb->protect ? "true" : "false",
+	    modes);
 }
 
-/* To all who may know of sb. */
+/* Takes the text. */
 static void
-tell(struct tree_server *t, const struct sandbox *sb, const char *method,
-    json_t *params)
+add_note(struct tree_conn *c, char *text)
 {
-	cleanup_free char *text = NULL;
-	struct tree_conn *c;
-	json_t *msg;
+	add_frame(c, FRAME_JSON, text, strlen(text));
+	free(text);
+}
 
-	msg = notification(method, params);
-	text = json_dumps(msg, JSON_COMPACT);
-	json_decref(msg);
+/* To all who may know of sb; takes the text. */
+static void
+tell(struct tree_server *t, const struct sandbox *sb, char *text)
+{
+	struct tree_conn *c;
+
 	TAILQ_FOREACH (c, &t->conns, link) {
 		if (!c->hello)
 			continue;
@@ -198,6 +210,7 @@ tell(struct tree_server *t, const struct sandbox *sb, const char *method,
 			    c, "gone", json_pack("{s:s}", "id", sb->id));
 		conn_flush(c);
 	}
+	free(text);
 }
 
 void
@@ -208,7 +221,8 @@ tree_sandbox(struct front *f, const struct sandbox *sb)
 	if (t == NULL)
 		return;
 	t->changed_ms = clock_real_ms();
-	tell(t, sb, "sandbox", sandbox_params(sb));
+	if (!TAILQ_EMPTY(&t->conns))
+		tell(t, sb, sandbox_note(sb));
 }
 
 void
@@ -219,16 +233,22 @@ tree_gone(struct front *f, const struct sandbox *sb)
 	if (t == NULL)
 		return;
 	t->changed_ms = clock_real_ms();
-	tell(t, sb, "gone", json_pack("{s:s}", "id", sb->id));
+	if (!TAILQ_EMPTY(&t->conns))
+		tell(t, sb,
+		    xasprintf(
+			NOTE "\"gone\",\"params\":{\"id\":\"%s\"}}", sb->id));
 }
 
 void
 tree_job_end(struct front *f, const struct job *job)
 {
-	if (f->tree == NULL)
-		return;
-	tell(f->tree, job->sb, "job.end",
-	    json_pack("{s:s,s:i}", "id", job->sb->id, "job", job->number));
+	struct tree_server *t = f->tree;
+
+	if (t != NULL && !TAILQ_EMPTY(&t->conns))
+		tell(t, job->sb,
+		    xasprintf(NOTE "\"job.end\",\"params\":{\"id\":\"%s\","
+				   "\"job\":%d}}",
+			job->sb->id, job->number));
 }
 
 void
@@ -293,7 +313,7 @@ conn_sync(struct tree_conn *c)
 	conn_notify(c, "top", json_pack("{s:O}", "modes", c->t->modes));
 	TAILQ_FOREACH (sb, &f->sandboxes, link)
 		if (c->root || caller_owns(&c->peer, sb))
-			conn_notify(c, "sandbox", sandbox_params(sb));
+			add_note(c, sandbox_note(sb));
 	conn_notify(c, "synced", json_object());
 }
 
@@ -410,7 +430,7 @@ set_events(struct tree_conn *c)
 
 	if (c->out.len < OUT_SOME)
 		events |= UV_READABLE;
-	if (c->out.len != 0 || c->stalled)
+	if (c->blocked || c->stalled) /* others are flushed before we wait */
 		events |= UV_WRITABLE;
 	if (c->dead || events == c->events)
 		return;

@@ -58,6 +58,7 @@ struct tree_conn {
 	bool hello;   /* gets notifications */
 	bool dead;    /* closed before the loop waits again */
 	bool stalled; /* whole frames wait until out is shorter */
+	bool blocked; /* the socket is full */
 	struct buf in, out;
 	bool out_big;	/* its memory is worth giving back */
 	struct buf bin; /* the last binary message, until its JSON comes */
