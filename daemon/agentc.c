@@ -23,6 +23,7 @@
 
 #define READ_SIZE (256u << 10)
 #define BATCH 8
+#define LATER_MS 1 /* what nobody waits for goes out */
 
 /* What goes out in one message: its descriptors are at its first byte. */
 struct out {
@@ -67,6 +68,8 @@ struct agentc {
 	size_t bin_at, bin_len; /* a binary message waits for its JSON */
 	bool has_bin;
 	struct outs out;
+	struct outs later; /* goes behind what is sent next, */
+	int64_t later_ms;  /* or then; 0: there is nothing */
 	size_t queued, pongs;
 	struct calls calls;
 	size_t ncalls;
@@ -130,6 +133,7 @@ drop_connection(struct agentc *a)
 		return;
 	a->ended = true;
 	uv_close((uv_handle_t *)&a->poll, on_poll_closed);
+	TAILQ_CONCAT(&a->out, &a->later, link);
 	while ((o = TAILQ_FIRST(&a->out)) != NULL)
 		free_out(a, o);
 }
@@ -169,6 +173,7 @@ agentc_free(struct agentc *a)
 /*** Deadlines ***/
 
 static void set_timer(struct agentc *a);
+static void flush_out(struct agentc *a);
 
 /* Ends what is due; false when that ended the connection as well. */
 static bool
@@ -207,14 +212,17 @@ on_timer(uv_timer_t *t)
 		end(a, a->broken, strerror(a->broken));
 	while (a->ended && !a->freed && (c = TAILQ_FIRST(&a->calls)) != NULL)
 		end_call(a, c, &a->why);
-	if (!a->ended && end_due(a))
+	if (!a->ended && a->later_ms != 0 &&
+	    a->later_ms <= (int64_t)uv_now(t->loop))
+		flush_out(a);
+	if (!a->ended && end_due(a) && a->broken == 0)
 		set_timer(a);
 }
 
 static void
 set_timer(struct agentc *a)
 {
-	int64_t now = (int64_t)uv_now(a->timer.loop), first = 0;
+	int64_t now = (int64_t)uv_now(a->timer.loop), first = a->later_ms;
 	const struct call *c;
 
 	TAILQ_FOREACH (c, &a->calls, link)
@@ -330,6 +338,8 @@ flush_out(struct agentc *a)
 {
 	int r = 1;
 
+	a->later_ms = 0;
+	TAILQ_CONCAT(&a->out, &a->later, link);
 	while (r > 0 && !TAILQ_EMPTY(&a->out))
 		r = send_batch(a);
 	if (r >= 0)
@@ -623,6 +633,7 @@ agentc_new(uv_loop_t *loop, const char *path, const struct agentc_ops *ops,
 	a->fd = fd;
 	a->next_id = 1;
 	TAILQ_INIT(&a->out);
+	TAILQ_INIT(&a->later);
 	TAILQ_INIT(&a->calls);
 	buf_limit(&a->in, IN_MAX + READ_SIZE);
 	(void)uv_timer_init(loop, &a->timer);
@@ -713,6 +724,18 @@ add_call(struct agentc *a, int64_t timeout_ms, agent_done *done, void *arg)
 	return c;
 }
 
+/* The message that was just queued. */
+static void
+put_off(struct agentc *a)
+{
+	struct out *o = TAILQ_LAST(&a->out, outs);
+
+	TAILQ_REMOVE(&a->out, o, link);
+	TAILQ_INSERT_TAIL(&a->later, o, link);
+	if (a->later_ms == 0)
+		a->later_ms = (int64_t)uv_now(a->timer.loop) + LATER_MS;
+}
+
 void
 agentc_call(struct agentc *a, const struct agent_call *call)
 {
@@ -741,9 +764,13 @@ agentc_call(struct agentc *a, const struct agent_call *call)
 	j.data = text;
 	send_call(a, &b, &j, call->fds, call->nfds);
 	free(text);
-	if (call->timeout_ms > 0 && a->broken == 0)
+	if (call->later)
+		put_off(a);
+	if (a->broken != 0)
+		return;
+	if (call->later || call->timeout_ms > 0)
 		set_timer(a);
-	if (a->broken == 0)
+	if (!call->later)
 		flush_out(a);
 }
 

@@ -44,6 +44,7 @@ struct agent_call {
 	int64_t timeout_ms; /* 0: none */
 	agent_done *done;   /* NULL: a notification is sent */
 	void *arg;
+	bool later; /* goes behind the next one, or in a millisecond */
 };
 
 /* Calls a method; what call points to is not kept. */

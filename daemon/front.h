@@ -109,7 +109,9 @@ struct sandbox {
 	struct job_list jobs; /* in order of their numbers */
 	struct job *newest;   /* what exec readers get; NULL none */
 	struct spool *spool;  /* jobs.c's; NULL before the first job */
-	int last_exit;	      /* of the newest ended job, -1 none */
+	int64_t ended_jobs;   /* of jobs; and what is kept of them */
+	uint64_t ended_bytes;
+	int last_exit; /* of the newest ended job, -1 none */
 	struct wait_list waits;
 	int64_t active_ms;  /* last use, real time, for idle */
 	int applying;	    /* limits on their way to the broker */

@@ -167,6 +167,7 @@ load_end(void *arg, const struct spool_end *s, const struct kept *k)
 	to->sp = sb->spool;
 	to->number = job->number;
 	job_took_kept(job);
+	job_count_ended(job);
 	if (!job->session)
 		sb->last_exit = job_exit_status(job);
 }

@@ -124,6 +124,10 @@ job_free(struct job *job)
 	drop_args(pv);
 	kept_done(&pv->kept);
 	TAILQ_REMOVE(&sb->jobs, job, link);
+	if (job->state == JOB_ENDED) {
+		sb->ended_jobs--;
+		sb->ended_bytes -= pv->counted;
+	}
 	if (sb->newest == job) {
 		sb->newest = NULL;
 		TAILQ_FOREACH (at, &sb->jobs, link)
@@ -159,10 +163,12 @@ erase(struct job *job)
 	job_free(job);
 }
 
-static uint64_t
-kept_bytes(const struct job *job)
+void
+job_count_ended(struct job *job)
 {
-	return job->size[JOB_BOTH] + job->cmd_len;
+	job->priv->counted = job->size[JOB_BOTH] + job->cmd_len;
+	job->sb->ended_jobs++;
+	job->sb->ended_bytes += job->priv->counted;
 }
 
 /* The oldest finished ones go, but never the last one of all. */
@@ -170,25 +176,16 @@ static void
 bound(struct sandbox *sb)
 {
 	const struct config *cfg = sb->f->cfg;
-	uint64_t bytes = 0, bytes_max = (uint64_t)cfg->jobs_bytes;
 	struct job *job, *next;
-	int64_t n = 0;
 
-	TAILQ_FOREACH (job, &sb->jobs, link)
-		if (job->state == JOB_ENDED) {
-			n++;
-			bytes += kept_bytes(job);
-		}
-	for (job = TAILQ_FIRST(&sb->jobs);
-	     job != NULL && (n > cfg->jobs_kept || bytes > bytes_max);
+	for (job = TAILQ_FIRST(&sb->jobs); job != NULL &&
+	     (sb->ended_jobs > cfg->jobs_kept ||
+		 sb->ended_bytes > (uint64_t)cfg->jobs_bytes);
 	     job = next) {
 		next = TAILQ_NEXT(job, link);
-		if (job->state != JOB_ENDED || next == NULL ||
-		    job == sb->newest)
-			continue;
-		n--;
-		bytes -= kept_bytes(job);
-		erase(job);
+		if (job->state == JOB_ENDED && next != NULL &&
+		    job != sb->newest)
+			erase(job);
 	}
 	if (spool_bloated(sb->spool))
 		jobs_rewrite(sb);
@@ -200,7 +197,8 @@ job_ack(struct sandbox *sb, int number)
 	if (sb->agent != NULL)
 		agentc_call(sb->agent,
 		    &(struct agent_call){ .method = "sbx.job.ack",
-			.params = json_pack("{s:i}", "job", number) });
+			.params = json_pack("{s:i}", "job", number),
+			.later = true });
 }
 
 /*
@@ -229,6 +227,7 @@ settle(struct job *job)
 	job_fill_end(job, &e);
 	spool_end(sb->spool, &e, &pv->kept);
 	job_took_kept(job);
+	job_count_ended(job);
 	job_hold(job);
 	sandbox_job_event(sb, job, true);
 	job_tell_ended(job);
@@ -418,6 +417,7 @@ start_params(const struct job *job)
 static void
 start_now(struct job *job)
 {
+	bool queued = job->priv->queued; /* somebody was told of it */
 	struct sandbox *sb = job->sb;
 	int fds[6];
 	struct err e;
@@ -431,8 +431,10 @@ start_now(struct job *job)
 		job_fail(job, CODE_NOT_RUN, e.text);
 		return;
 	}
-	job_put_start(job);
-	job_unqueue(job);
+	if (queued) {
+		job_put_start(job);
+		job_unqueue(job);
+	}
 	agentc_call(sb->agent,
 	    &(struct agent_call){ .method = "sbx.job.start",
 		.params = start_params(job),
@@ -444,6 +446,10 @@ start_now(struct job *job)
 		.arg = job });
 	for (i = 0; i < n; i += 2)
 		close_fd(&fds[i]);
+	/* while the agent works, and before anybody is told: a job of which
+	 * the next front finds no record is killed */
+	if (!queued)
+		job_put_start(job);
 	jobio_feed(job);
 	start_timer(job, on_look, LOOK_MS);
 	sandbox_job_event(sb, job, false);

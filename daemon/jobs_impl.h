@@ -47,8 +47,9 @@ struct job_priv {
 	uint64_t began_ns; /* uv_hrtime; 0: by an earlier front */
 	json_t *env;
 	char *cwd;
-	bool loaded; /* of an earlier front, the agent was not asked yet */
-	bool exited; /* the agent said so; pipes are still being opened */
+	bool loaded;	  /* of an earlier front, the agent was not asked yet */
+	bool exited;	  /* the agent said so; pipes are still being opened */
+	uint64_t counted; /* of the sandbox's ended_bytes */
 };
 
 /*** jobio.c ***/
@@ -77,6 +78,9 @@ void job_no_answer(void *arg, const json_t *result, const void *bin,
 bool jobio_opening(const struct job *job);
 
 /*** jobs.c ***/
+
+/* It is among the ended ones, and its size is what is kept of it. */
+void job_count_ended(struct job *job);
 
 /* As shells say it; no shell at all is 127. */
 #define CODE_NOT_RUN 126

@@ -384,6 +384,19 @@ END_TEST
 
 /*** Time, and ends of ours ***/
 
+START_TEST(what_nobody_waits_for_goes_behind_the_next)
+{
+	char p[1024], *next;
+
+	agentc_call(a, &(struct agent_call){ .method = "x", .later = true });
+	ck_assert_int_lt(recv(peer, p, sizeof(p), MSG_DONTWAIT), 0);
+	ask();
+	ck_assert_int_gt(recv(peer, p, sizeof(p), MSG_DONTWAIT), 0);
+	next = memmem(p, 512, "ping", 4);
+	ck_assert(next != NULL && memmem(next, 512, "\"x\"", 3) != NULL);
+}
+END_TEST
+
 START_TEST(mute_agent_times_out_and_may_answer_late)
 {
 	agentc_call(a,
@@ -736,6 +749,7 @@ add_good(TCase *t)
 	tcase_add_test(t, descriptors_come_with_the_json_frame);
 	tcase_add_test(
 	    t, what_the_socket_does_not_take_waits_with_its_descriptors);
+	tcase_add_test(t, what_nobody_waits_for_goes_behind_the_next);
 	tcase_add_test(t, mute_agent_times_out_and_may_answer_late);
 	tcase_add_test(t, forgotten_call_is_not_answered);
 	tcase_add_test(t, free_cancels_what_is_pending);
