@@ -53,18 +53,6 @@ patch_check(const struct patch_body *b)
 }
 
 static int
-patch_labels(struct sandbox *sb, const json_t *labels, struct err *e)
-{
-	const char *key;
-	json_t *v;
-
-	json_object_foreach ((json_t *)(uintptr_t)labels, key, v)
-		if (sandbox_set_label(sb, key, json_string_value(v), e) != 0)
-			return -1;
-	return 0;
-}
-
-static int
 patch_fields(struct sandbox *sb, const struct patch_body *b, struct err *e)
 {
 	int64_t max_ttl = sb->f->cfg->max_ttl_s;
@@ -123,10 +111,12 @@ patch(struct http_req *r, struct sandbox *sb, const struct patch_body *b)
 	}
 	if (!api_limits(r, b->cpu, &l) || !api_caller(r, &c))
 		return;
-	if ((b->name != NULL && sandbox_name_check(b->name, &e) != 0) ||
+	/* what may be refused is looked at before anything is changed */
+	if ((b->name != NULL && sandbox_rename_check(sb, b->name, &e) != 0) ||
+	    labels_check(sb->labels, b->labels, &e) != 0 ||
 	    sandbox_set_limits(sb, &c, &l, &e) != 0 ||
 	    (b->name != NULL && sandbox_rename(sb, b->name, &e) != 0) ||
-	    patch_labels(sb, b->labels, &e) != 0 ||
+	    sandbox_set_labels(sb, b->labels, &e) != 0 ||
 	    patch_fields(sb, b, &e) != 0) {
 		api_fail(r, &e, NULL);
 		return;

@@ -67,32 +67,6 @@ choose_limits(const struct profile *p, const struct rt_limits *want,
 	*ret = l;
 }
 
-static int
-check_labels(const json_t *labels, struct err *e)
-{
-	json_t *all = (json_t *)(uintptr_t)labels, *v;
-	const char *key;
-
-	if (json_object_size(all) > SB_LABELS_MAX)
-		return err_setx(e, EINVAL,
-		    "too many labels: %zu exceeds maximum of %d",
-		    json_object_size(all), SB_LABELS_MAX);
-	json_object_foreach (all, key, v) {
-		if (!json_is_string(v))
-			return err_setx(
-			    e, EINVAL, "label %s: expected string", key);
-		if (strlen(key) > 128)
-			return err_setx(e, EINVAL,
-			    "label key too long: %zu exceeds maximum of 128",
-			    strlen(key));
-		if (json_string_length(v) > 256)
-			return err_setx(e, EINVAL,
-			    "label value too long: %zu exceeds maximum of 256",
-			    json_string_length(v));
-	}
-	return 0;
-}
-
 /* s1, s2, ...: the first that is not in use. */
 static void
 invent_name(struct front *f, char name[SB_NAME_MAX])
@@ -139,7 +113,7 @@ resolve(struct front *f, const struct caller *c, const struct create_args *a,
 	if (limits_check(f->cfg, c, &a->limits, &ret->profile->limits, e) < 0)
 		return -1;
 	choose_limits(ret->profile, &a->limits, &ret->limits);
-	if (a->labels != NULL && check_labels(a->labels, e) < 0)
+	if (labels_check(NULL, a->labels, e) < 0)
 		return -1;
 	if (a->env != NULL && env_check_all(a->env, e) < 0)
 		return -1;

@@ -223,12 +223,17 @@ int sandbox_pause(struct sandbox *sb, bool on, struct err *e);
 /*** Settings: checked, stored, announced ***/
 
 int sandbox_rename(struct sandbox *sb, const char *name, struct err *e);
+/* Would that be done? */
+int sandbox_rename_check(
+    const struct sandbox *sb, const char *name, struct err *e);
 /* Each -1: unchanged. storage cannot change. Sent to a live one: sandbox_wait
  * tells when they hold, or why they could not be set (then the old ones do). */
 int sandbox_set_limits(struct sandbox *sb, const struct caller *c,
     const struct rt_limits *l, struct err *e);
-int sandbox_set_label(struct sandbox *sb, const char *key, const char *value,
-    struct err *e); /* value NULL removes */
+/* Strings; null removes. change may be NULL. All of them or none. */
+int sandbox_set_labels(struct sandbox *sb, const json_t *change, struct err *e);
+/* The same of labels that there would be; have may be NULL. */
+int labels_check(const json_t *have, const json_t *change, struct err *e);
 /* value NULL unsets; key NULL clears all. Goes to the agent as well. */
 int sandbox_set_env(
     struct sandbox *sb, const char *key, const char *value, struct err *e);

@@ -15,17 +15,26 @@
 #include "lib/mem.h"
 
 int
-sandbox_rename(struct sandbox *sb, const char *name, struct err *e)
+sandbox_rename_check(const struct sandbox *sb, const char *name, struct err *e)
 {
-	char old[SB_NAME_MAX], fields[SB_NAME_MAX + 8];
-	struct sandbox *other;
+	const struct sandbox *other;
 
 	if (sandbox_name_check(name, e) < 0)
 		return -1;
-	if ((other = registry_named(sb->f, name)) == sb)
-		return 0;
-	if (other != NULL)
+	if ((other = registry_named(sb->f, name)) != NULL && other != sb)
 		return err_setx(e, EEXIST, "the name %s is taken", name);
+	return 0;
+}
+
+int
+sandbox_rename(struct sandbox *sb, const char *name, struct err *e)
+{
+	char old[SB_NAME_MAX], fields[SB_NAME_MAX + 8];
+
+	if (sandbox_rename_check(sb, name, e) < 0)
+		return -1;
+	if (strcmp(sb->name, name) == 0)
+		return 0;
 	str_copy(old, sb->name, sizeof(old));
 	registry_rename(sb, name);
 	if (sandbox_changed(sb, e) < 0) {
@@ -124,30 +133,74 @@ sandbox_set_limits(struct sandbox *sb, const struct caller *c,
 	return 0;
 }
 
-int
-sandbox_set_label(
-    struct sandbox *sb, const char *key, const char *value, struct err *e)
+/* What the files can show and take: the key ends at the first '='. */
+static int
+label_check(const char *key, const json_t *value, struct err *e)
 {
-	if (value == NULL) {
-		(void)json_object_del(sb->labels, key);
-		return sandbox_changed(sb, e);
-	}
+	if (*key == '\0')
+		return err_setx(e, EINVAL, "label: the key is empty");
+	if (strchr(key, '=') != NULL)
+		return err_setx(e, EINVAL, "label %s: the key has a =", key);
 	if (strlen(key) > 128)
 		return err_setx(e, EINVAL,
 		    "label key too long: %zu exceeds maximum of 128",
 		    strlen(key));
-	if (strlen(value) > 256)
+	if (json_string_length(value) > 256)
 		return err_setx(e, EINVAL,
 		    "label value too long: %zu exceeds maximum of 256",
-		    strlen(value));
-	if (json_object_get(sb->labels, key) == NULL &&
-	    json_object_size(sb->labels) >= SB_LABELS_MAX)
+		    json_string_length(value));
+	return 0;
+}
+
+int
+labels_check(const json_t *have, const json_t *change, struct err *e)
+{
+	size_t n = json_object_size(have);
+	const char *key;
+	json_t *v;
+
+	json_object_foreach ((json_t *)(uintptr_t)change, key, v) {
+		bool there = json_object_get(have, key) != NULL;
+
+		if (json_is_null(v) && there)
+			n--;
+		else if (!json_is_null(v) && !there)
+			n++;
+	}
+	if (n > SB_LABELS_MAX)
 		return err_setx(e, EINVAL,
-		    "too many labels: %d exceeds maximum of %d",
-		    SB_LABELS_MAX + 1, SB_LABELS_MAX);
-	if (json_object_set_new(sb->labels, key, json_string(value)) < 0)
-		return err_setx(e, EINVAL, "label %s: not UTF-8", key);
-	return sandbox_changed(sb, e);
+		    "too many labels: %zu exceeds maximum of %d", n,
+		    SB_LABELS_MAX);
+	json_object_foreach ((json_t *)(uintptr_t)change, key, v)
+		if (!json_is_null(v) && label_check(key, v, e) < 0)
+			return -1;
+	return 0;
+}
+
+int
+sandbox_set_labels(struct sandbox *sb, const json_t *change, struct err *e)
+{
+	json_t *old;
+	const char *key;
+	json_t *v;
+
+	if (json_object_size(change) == 0)
+		return 0;
+	if (labels_check(sb->labels, change, e) < 0)
+		return -1;
+	old = json_copy(sb->labels);
+	json_object_foreach ((json_t *)(uintptr_t)change, key, v)
+		if (json_is_null(v))
+			(void)json_object_del(sb->labels, key);
+		else
+			(void)json_object_set(sb->labels, key, v);
+	if (sandbox_changed(sb, e) < 0) {
+		json_decref(sb->labels);
+		sb->labels = old;
+		return -1;
+	}
+	json_decref(old);
+	return 0;
 }
 
 int

@@ -158,13 +158,18 @@ static int
 box_label(struct verbs *v, struct sandbox *sb, const struct words *w)
 {
 	char *value = strchr(w->w[1], '=');
+	json_t *change;
+	int r;
 
-	if (value == w->w[1] || w->w[1][0] == '\0')
-		return err_setx(&v->e, EINVAL, "label: the key is empty");
-	if (value == NULL)
-		return sandbox_set_label(sb, w->w[1], NULL, &v->e);
-	*value++ = '\0';
-	return sandbox_set_label(sb, w->w[1], value, &v->e);
+	if (value != NULL)
+		*value++ = '\0';
+	change = json_pack("{s:s?}", w->w[1], value);
+	if (change == NULL)
+		return err_setx(
+		    &v->e, EINVAL, "label %.64s: not UTF-8", w->w[1]);
+	r = sandbox_set_labels(sb, change, &v->e);
+	json_decref(change);
+	return r;
 }
 
 static int
@@ -287,7 +292,7 @@ const struct verb verbs_box[] = {
 	{ "ttl", box_ttl, 1, 1, "SECONDS|none", false },
 	{ "idle", box_idle, 1, 1, "SECONDS", false },
 	{ "network", box_network, 1, 1, "none", false },
-	{ "label", box_label, 1, 1, "KEY=VALUE", false },
+	{ "label", box_label, 1, 1, "KEY[=VALUE]", false },
 	{ "start", box_start, 0, 0, "", true },
 	{ "stop", box_stop, 0, 1, "[SECONDS]", true },
 	{ "restart", box_restart, 0, 1, "[SECONDS]", true },

@@ -149,7 +149,7 @@ START_TEST(each_wrong_word_is_named)
 		{ "idle x", "idle x: expected seconds", EINVAL },
 		{ "network bridge", "network bridge: only none", EINVAL },
 		{ "label =x", "label: the key is empty", EINVAL },
-		{ "label a b", "usage: label KEY=VALUE", EINVAL },
+		{ "label a b", "usage: label KEY[=VALUE]", EINVAL },
 		{ "protect maybe", "protect maybe: expected on or off",
 		    EINVAL },
 		{ "kill WINCHX", "no signal WINCHX", EINVAL },
