@@ -25,7 +25,7 @@ struct conv {
 	bool writer;
 	bool session;
 	bool flushed;  /* its opener closed it, and nothing came since */
-	bool too_big;  /* nothing of the script runs */
+	int refused;   /* the errno: nothing of the script runs */
 	bool starting; /* job.start is under way */
 	bool closed;
 	int error; /* of a command that did not start: the next read's */
@@ -157,7 +157,7 @@ start(struct conv *v)
 	struct handle *h = &v->st.h;
 	cleanup_buf struct buf script = BUF_INIT;
 
-	v->too_big = false;
+	v->refused = 0;
 	v->flushed = false;
 	if (v->script.len == 0)
 		return;
@@ -224,6 +224,8 @@ refuse(fuse_req_t req, const struct node *n, int error)
 		reply_why(req, n, error, "the session's command still runs");
 	else if (error == E2BIG)
 		reply_why(req, n, error, "a script is at most 1 MiB");
+	else if (error == EINVAL)
+		reply_why(req, n, error, "the script has a NUL byte");
 	else
 		reply_check(req, n, error);
 }
@@ -294,6 +296,21 @@ exec_read(fuse_req_t req, struct handle *h, size_t n, off_t off)
 	stream_read(req, &v->st, n);
 }
 
+/* One with a NUL can only be executed itself. Who writes it learns of it here
+ * or never: the close is not heard. */
+static int
+script_add(struct buf *script, const char *p, size_t n)
+{
+	size_t len = script->len;
+
+	if (buf_add(script, p, n) < 0)
+		return E2BIG;
+	if (memchr(script->data + len, '\0', n) != NULL &&
+	    (script->len < 2 || memcmp(script->data, "#!", 2) != 0))
+		return EINVAL;
+	return 0;
+}
+
 static void
 exec_write(fuse_req_t req, struct handle *h, const char *p, size_t n)
 {
@@ -302,12 +319,10 @@ exec_write(fuse_req_t req, struct handle *h, const char *p, size_t n)
 
 	if ((error = check_up(h->node)) == 0 && v->session && running(v))
 		error = EBUSY;
-	if (error == 0 && (v->too_big || buf_add(&v->script, p, n) < 0)) {
-		v->too_big = true;
+	if (error == 0 && v->refused == 0 &&
+	    (v->refused = script_add(&v->script, p, n)) != 0)
 		buf_clear(&v->script);
-		error = E2BIG;
-	}
-	if (error != 0) {
+	if (error != 0 || (error = v->refused) != 0) {
 		refuse(req, h->node, error);
 		return;
 	}
@@ -347,7 +362,7 @@ exec_close(struct handle *h)
 	if (v->writer) {
 		LIST_REMOVE(v, link);
 		v->writer = false;
-		if (!v->too_big)
+		if (v->refused == 0)
 			start(v);
 	} else if (v->session && running(v) && !v->starting) {
 		kill_job(h, v->f.job);

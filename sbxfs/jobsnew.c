@@ -85,8 +85,8 @@ start(struct newjob *j)
 		j->in = (struct input){ .no = input_number(), .creator = true };
 	}
 	call_send_bin(call_for(h, started), "job.start",
-	    json_pack(
-		"{s:s,s:I}", "id", h->node->box->id, "h", (json_int_t)j->in.no),
+	    json_pack("{s:s,s:s,s:I}", "id", h->node->box->id, "file",
+		"jobs/new", "h", (json_int_t)j->in.no),
 	    script.data, script.len);
 }
 

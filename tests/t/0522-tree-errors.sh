@@ -54,6 +54,14 @@ why EHOSTDOWN 'down/exec: the sandbox is stopped' \
 why E2BIG 'a/exec: a script is at most 1 MiB' \
     'f = os.open("a/exec", os.O_WRONLY); os.write(f, b"#" * 1048000)
 os.write(f, b"#" * 1000)'
+why EINVAL 'a/exec: the script has a NUL byte' \
+    'f = os.open("a/exec", os.O_WRONLY); os.write(f, b"echo a")
+os.write(f, b"\0b")'
+why EINVAL 'a/exec: the script has a NUL byte' \
+    'f = os.open("a/exec", os.O_WRONLY); os.write(f, b"\0")'
+why EINVAL 'a/jobs/new: usage: pty ROWS COLS' \
+    'f = os.open("a/jobs/new", os.O_RDWR); os.write(f, b"pty 0 0\nls\n")
+os.read(f, 9)'
 why EBUSY "a/exec: the session's command still runs" \
     'f = os.open("a/exec", os.O_RDWR | os.O_NONBLOCK)
 os.write(f, b"sleep 5")
