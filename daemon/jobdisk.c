@@ -58,8 +58,8 @@ job_put_queued(struct job *job)
 	struct err e;
 
 	if (store_queue(job->sb->f->store, job->sb->id, &j, &e) < 0)
-		log_warnx("sandbox %s: job %d: %s", job->sb->id, job->number,
-		    e.text);
+		log_warnx(
+		    "sandbox %s: job %d: %s", job->sb->id, job->number, e.text);
 	else
 		job->priv->queued = true;
 }
@@ -73,8 +73,8 @@ job_unqueue(struct job *job)
 		return;
 	job->priv->queued = false;
 	if (store_unqueue(job->sb->f->store, job->sb->id, job->number, &e) < 0)
-		log_warnx("sandbox %s: job %d: %s", job->sb->id, job->number,
-		    e.text);
+		log_warnx(
+		    "sandbox %s: job %d: %s", job->sb->id, job->number, e.text);
 }
 
 void
