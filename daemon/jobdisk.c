@@ -25,10 +25,34 @@ job_fill_end(const struct job *job, struct spool_end *e)
 	};
 }
 
+bool
+job_cmd(struct job *job, struct buf *ret)
+{
+	char *p;
+
+	if (job->cmd != NULL)
+		return buf_add(ret, job->cmd, job->cmd_len) == 0;
+	if (buf_reserve(ret, job->cmd_len, &p) < 0 ||
+	    !spool_cmd(job_spool(job->sb), job->priv->cmd_at, p, job->cmd_len))
+		return false;
+	buf_grew(ret, job->cmd_len);
+	return true;
+}
+
+void
+job_drop_cmd(struct job *job)
+{
+	if (job->priv->cmd_at == 0)
+		return;
+	free(job->cmd);
+	job->cmd = NULL;
+}
+
 void
 job_put_start(struct job *job)
 {
-	const struct job_priv *pv = job->priv;
+	cleanup_buf struct buf cmd = BUF_INIT;
+	struct job_priv *pv = job->priv;
 	struct spool_start s = {
 		.number = job->number,
 		.session = job->session,
@@ -40,7 +64,14 @@ job_put_start(struct job *job)
 		.cmd_len = job->cmd_len,
 	};
 
-	spool_start(job_spool(job->sb), &s);
+	if (job->cmd == NULL) {
+		if (!job_cmd(job, &cmd))
+			s.cmd_len = job->cmd_len = 0;
+		s.cmd = buf_str(&cmd);
+	}
+	pv->cmd_at = spool_start(job_spool(job->sb), &s);
+	if (pv->cmd_at == 0 && job->cmd == NULL)
+		job->cmd = buf_steal(&cmd);
 }
 
 void
@@ -135,6 +166,7 @@ load_start(void *arg, const struct spool_start *s)
 	job->priv->out[0].ino = s->ino[0];
 	job->priv->out[1].ino = s->ino[1];
 	job->priv->in.ino = s->ino[2];
+	job->priv->cmd_at = s->cmd_at;
 	job->priv->loaded = true;
 	if (!s->session)
 		sb->newest = job;
@@ -152,6 +184,7 @@ load_end(void *arg, const struct spool_end *s, const struct kept *k)
 	if (job == NULL || job->state == JOB_ENDED || s->number <= 0)
 		return;
 	job->state = JOB_ENDED;
+	job_drop_cmd(job);
 	job->code = s->code;
 	job->signal = s->signal;
 	job->timed_out = s->timed_out;

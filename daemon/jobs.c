@@ -228,6 +228,7 @@ settle(struct job *job)
 	spool_end(sb->spool, &e, &pv->kept);
 	job_took_kept(job);
 	job_count_ended(job);
+	job_drop_cmd(job);
 	job_hold(job);
 	sandbox_job_event(sb, job, true);
 	job_tell_ended(job);

@@ -18,6 +18,7 @@
 #include <sys/queue.h>
 
 #include "daemon/front.h"
+#include "lib/buf.h"
 
 #define JOB_SCRIPT_MAX (1u << 20)
 
@@ -87,7 +88,7 @@ struct job {
 	int number;
 	enum job_state state;
 	bool session; /* not the newest for exec readers */
-	char *cmd;    /* the script, NUL-terminated copy */
+	char *cmd;    /* the script, NUL-terminated; NULL: it is on disk */
 	size_t cmd_len;
 	pid_t pid;	/* inside */
 	int code;	/* exit status, -1 killed by signal */
@@ -153,6 +154,8 @@ void job_write_cancel(struct job_write *w);
  * when it has ended already, ESRCH when the job has. */
 int job_eof(struct job *job, struct err *e);
 
+/* The script, wherever it is; false when the disk does not have it. */
+bool job_cmd(struct job *job, struct buf *ret);
 /* What is kept: bytes read at off, 0 at its end, -errno. */
 ssize_t job_read(
     struct job *job, enum job_stream s, uint64_t off, void *p, size_t n);

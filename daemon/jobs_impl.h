@@ -41,6 +41,7 @@ struct job_priv {
 	int busy;	       /* depth of callbacks: not to be freed */
 	bool forgotten;	       /* freed when not busy */
 	bool queued;	       /* the store has it */
+	uint64_t cmd_at;       /* of the script in the journal; 0 nowhere */
 	uv_timer_t *timer;
 	bool force; /* the timer's next end is forced */
 	int64_t timeout_ms;
@@ -122,6 +123,8 @@ void job_tell_ended(struct job *job);
 /*** jobdisk.c ***/
 
 void job_put_start(struct job *job);
+/* Its script is on disk, and wanted by few now. */
+void job_drop_cmd(struct job *job);
 /* Waits for its sandbox, and would do so after a restart; or no more. */
 void job_put_queued(struct job *job);
 void job_unqueue(struct job *job);

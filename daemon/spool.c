@@ -102,7 +102,7 @@ piece(const void *p, size_t n)
 	return (struct iovec){ (void *)(uintptr_t)p, n };
 }
 
-void
+uint64_t
 spool_start(struct spool *sp, const struct spool_start *s)
 {
 	char head[HEAD_MAX];
@@ -117,7 +117,15 @@ spool_start(struct spool *sp, const struct spool_start *s)
 	v[0] = piece(head, (size_t)n);
 	v[1] = piece(s->cmd, s->cmd_len);
 	v[2] = piece("\n", 1);
-	(void)put(sp, v, 3);
+	return put(sp, v, 3) ? sp->journal_len - 1 - s->cmd_len : 0;
+}
+
+bool
+spool_cmd(struct spool *sp, uint64_t at, void *p, size_t n)
+{
+	int fd = sp->old_fd >= 0 ? sp->old_fd : sp->journal_fd;
+
+	return pread(fd, p, n, (off_t)at) == (ssize_t)n;
 }
 
 static void
@@ -255,6 +263,7 @@ load_start(const struct record *r, const struct spool_reader *to, void *arg)
 	s.session = session != 0;
 	s.input = (enum job_input)input;
 	s.cmd = r->body;
+	s.cmd_at = r->at;
 	to->start(arg, &s);
 	return s.cmd_len + 1;
 }

@@ -64,6 +64,7 @@ struct spool_start {
 	uint64_t ino[3]; /* of the pipes: stdout, stderr, stdin (or 0) */
 	const char *cmd;
 	size_t cmd_len;
+	uint64_t cmd_at; /* when it is loaded: where cmd lies */
 };
 
 struct spool_end {
@@ -87,7 +88,10 @@ struct spool_reader {
 struct spool *spool_new(const char *dir, uint64_t max);
 void spool_free(struct spool *sp);
 
-void spool_start(struct spool *sp, const struct spool_start *s);
+/* Where the script lies in the journal; 0 when it could not be written. */
+uint64_t spool_start(struct spool *sp, const struct spool_start *s);
+/* The n bytes of one; while the journal is rewritten, of the old one. */
+bool spool_cmd(struct spool *sp, uint64_t at, void *p, size_t n);
 /* With what k holds in memory. */
 void spool_end(struct spool *sp, const struct spool_end *s, struct kept *k);
 void spool_forget(struct spool *sp, int number);

@@ -235,9 +235,12 @@ read_ports(struct treq *r, struct sandbox *sb)
 static void
 read_job_cmd(struct treq *r, struct job *job)
 {
-	struct buf text = { .data = job->cmd, .len = job->cmd_len };
+	cleanup_buf struct buf text = BUF_INIT;
 
-	give_text(r, &text, job->started_ms);
+	if (job_cmd(job, &text))
+		give_text(r, &text, job->started_ms);
+	else
+		treq_fail_code(r, EIO, "the script cannot be read");
 }
 
 static void

@@ -389,6 +389,31 @@ reload(void)
 		ck_abort_msg("%s", e.text);
 }
 
+static void
+check_cmd(int number, const char *want)
+{
+	cleanup_buf struct buf cmd = BUF_INIT;
+
+	ck_assert_ptr_null(job_find(sb, number)->cmd);
+	ck_assert(job_cmd(job_find(sb, number), &cmd));
+	ck_assert_str_eq(buf_str(&cmd), want);
+}
+
+START_TEST(scripts_of_ended_jobs_are_on_disk)
+{
+	static char big[300001];
+
+	memset(big, '#', sizeof(big) - 1);
+	cfg.jobs_kept = 3;
+	for (int i = 1; i <= 20; i++) { /* now and then the journal anew */
+		(void)run_job(i % 2 != 0 ? "echo two" : big);
+		check_cmd(i - (i > 1), i % 2 != 0 && i > 1 ? big : "echo two");
+	}
+	reload();
+	check_cmd(20, big);
+}
+END_TEST
+
 START_TEST(ended_jobs_are_there_after_a_restart)
 {
 	struct job *job;
@@ -403,7 +428,7 @@ START_TEST(ended_jobs_are_there_after_a_restart)
 	ck_assert_ptr_null(job_find(sb, 2));
 	ck_assert_int_eq(job_find(sb, 3)->signal, 15);
 	ck_assert_int_eq(job_find(sb, 4)->code, 9);
-	ck_assert_str_eq(job_find(sb, 4)->cmd, "exit 9");
+	check_cmd(4, "exit 9");
 	ck_assert_int_eq(sb->next_job, 5);
 	ck_assert_int_eq(sb->last_exit, 9);
 	cfg.jobs_kept = 100;
@@ -741,6 +766,7 @@ add_jobs(TCase *t)
 	tcase_add_test(
 	    t, open_output_is_a_file_that_grows_and_cannot_be_written);
 	tcase_add_test(t, finished_jobs_are_bounded_the_oldest_go);
+	tcase_add_test(t, scripts_of_ended_jobs_are_on_disk);
 	tcase_add_test(t, ended_jobs_are_there_after_a_restart);
 	tcase_add_test(t, lost_and_unknown_jobs_are_settled_by_hello);
 	tcase_add_test(t, job_that_ended_meanwhile_has_its_status);
