@@ -201,8 +201,8 @@ exec_start_flushed(struct box *b)
 static int
 check_up(const struct node *n)
 {
-	static const char *const down[] = { "stopped", "stopping", "error",
-		"destroying", "destroyed" };
+	static const char *const down[] = { "paused", "stopped", "stopping",
+		"error", "destroying", "destroyed" };
 	size_t i;
 	int error;
 

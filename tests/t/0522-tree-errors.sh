@@ -51,6 +51,11 @@ why EACCES 'a/jobs/new: open it to read and write' 'open("a/jobs/new", "w")'
 why EHOSTDOWN 'down/exec: the sandbox is stopped' 'open("down/exec", "w")'
 why EHOSTDOWN 'down/exec: the sandbox is stopped' \
     'os.open("down/exec", os.O_RDWR)'
+echo pause >a/ctl || fail pause
+why EHOSTDOWN 'a/exec: the sandbox is paused' 'open("a/exec", "w")'
+why EHOSTDOWN 'a/jobs/new: the sandbox is paused' \
+    'f = os.open("a/jobs/new", os.O_RDWR); os.write(f, b"ls"); os.read(f, 9)'
+echo resume >a/ctl || fail resume
 why E2BIG 'a/exec: a script is at most 1 MiB' \
     'f = os.open("a/exec", os.O_WRONLY); os.write(f, b"#" * 1048000)
 os.write(f, b"#" * 1000)'
