@@ -163,6 +163,11 @@ fs_stat(struct node *n, struct stat *st)
 	/* What is open is asked, since its name may be gone. */
 	if (f != NULL && f->fd >= 0)
 		return stat_fd(n, f->fd, st);
+	if (!n->hashed && n->last != NULL && n->box->trees != NULL) {
+		*st = *n->last;
+		show(n->box, st);
+		return 0;
+	}
 	if ((r = kept_dir(n)) >= 0)
 		return stat_fd(n, r, st);
 	if ((fd = fs_open_node(n, NULL, O_PATH | O_NOFOLLOW)) < 0)
@@ -485,29 +490,61 @@ fs_create(struct sbxfs *s, const struct fs_new *w, struct fuse_entry_param *e,
 	return 0;
 }
 
+/* What is open of it, the node's; -1 for nothing. */
+static int
+open_fd(const struct node *n)
+{
+	const struct fs_file *f = LIST_FIRST(&n->files);
+
+	return f != NULL ? f->fd : -1;
+}
+
+/* What has no name any more is opened by what is open of it, if anything. */
+static int
+open_dir(const struct node *n)
+{
+	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd, open = open_fd(n);
+
+	if (n->hashed || open < 0)
+		return fs_open_node(n, NULL, flags);
+	fd = openat(open, ".", flags);
+	return fd < 0 ? -errno : fd;
+}
+
+/* What rm has still to remove of a husk; what is never shown; and what was
+ * removed. One that was renamed inside is not: nothing in it is gone. */
+static int
+is_empty_dir(const struct node *n)
+{
+	cleanup_buf struct buf path = BUF_INIT;
+	int r;
+
+	if (n->box->life != BOX_LIVE)
+		return 1;
+	if (!n->hashed)
+		return n->last != NULL && open_fd(n) < 0;
+	if ((r = fs_path(n, NULL, &path)) < 0)
+		return r;
+	return trees_empty_dir(buf_str(&path));
+}
+
 int
 fs_opendir(struct sbxfs *s, struct node *n, struct fs_file **ret)
 {
-	cleanup_buf struct buf path = BUF_INIT;
 	cleanup_fd int fd = -1;
 	struct fs_file *f;
 	DIR *d;
 	int r;
 
 	(void)s;
-	/* A husk's fs/ is what rm has still to remove: nothing. */
-	if (n->box->life != BOX_LIVE) {
-		*ret = new_file(n, -1);
-		return 0;
-	}
-	if ((r = fs_path(n, NULL, &path)) < 0)
+	if ((r = is_empty_dir(n)) < 0)
 		return r;
-	if (trees_empty_dir(buf_str(&path))) {
+	if (r != 0) {
 		*ret = new_file(n, -1);
 		return 0;
 	}
-	fd = fs_open_node(n, NULL, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-	if (fd < 0)
+	if ((fd = open_dir(n)) < 0)
 		return fd;
 	if ((d = fdopendir(fd)) == NULL)
 		return -errno;

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 
 #include "lib/fd.h"
+#include "lib/mem.h"
 #include "sbxfs/fs.h"
 #include "sbxfs/links.h"
 #include "sbxfs/trees.h"
@@ -205,6 +206,25 @@ forget(struct sbxfs *s, const struct node *parent, const char *name)
 		fs_orphan(s, n);
 }
 
+/* The same of what was removed, which st was: whoever stands in it, or has
+ * it open and not through us (a FIFO, O_PATH), may ask what it is. */
+static void
+forget_removed(struct sbxfs *s, const struct node *parent, const char *name,
+    const struct stat *st)
+{
+	struct node *n = nodes_find(&s->nodes, parent, name);
+
+	if (n == NULL)
+		return;
+	fs_orphan(s, n);
+	if (n->dev != st->st_dev || n->ino != st->st_ino)
+		return;
+	free(n->last);
+	n->last = xmalloc(sizeof(*n->last));
+	*n->last = *st;
+	n->last->st_nlink = S_ISDIR(st->st_mode) ? 0 : st->st_nlink - 1;
+}
+
 bool
 fs_takes_long(const struct stat *st)
 {
@@ -213,12 +233,9 @@ fs_takes_long(const struct stat *st)
 
 /* The file of that name, if its blocks would go with its name; or -1. */
 static int
-hold_long(int dir, const char *name)
+hold_long(int dir, const char *name, const struct stat *st)
 {
-	struct stat st;
-
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    st.st_nlink != 1 || !fs_takes_long(&st))
+	if (st->st_nlink != 1 || !fs_takes_long(st))
 		return -1;
 	return fd_open_beneath(dir, name, O_PATH | O_NOFOLLOW, 0);
 }
@@ -227,16 +244,19 @@ int
 fs_unlink(struct sbxfs *s, struct node *parent, const char *name, int *ret_held)
 {
 	cleanup_fd int held = -1;
+	struct stat st;
 	int dir;
 
 	if (parent->box->protect)
 		return -EBUSY;
 	if ((dir = kept_parent(parent, name, true)) < 0)
 		return dir;
-	held = hold_long(dir, name);
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	held = hold_long(dir, name, &st);
 	if (unlinkat(dir, name, 0) < 0)
 		return -errno;
-	forget(s, parent, name);
+	forget_removed(s, parent, name, &st);
 	*ret_held = steal_fd(&held);
 	return 0;
 }
@@ -244,15 +264,17 @@ fs_unlink(struct sbxfs *s, struct node *parent, const char *name, int *ret_held)
 int
 fs_rmdir(struct sbxfs *s, struct node *parent, const char *name)
 {
+	struct stat st;
 	int dir;
 
 	if (parent->box->protect)
 		return -EBUSY;
 	if ((dir = kept_parent(parent, name, true)) < 0)
 		return dir;
-	if (unlinkat(dir, name, AT_REMOVEDIR) < 0)
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    unlinkat(dir, name, AT_REMOVEDIR) < 0)
 		return -errno;
-	forget(s, parent, name);
+	forget_removed(s, parent, name, &st);
 	return 0;
 }
 
@@ -324,6 +346,8 @@ fs_rename(struct sbxfs *s, const struct fs_name *from, const struct fs_name *to,
 	const struct box *b = from->parent->box;
 	cleanup_fd int dir = -1, newdir = -1, held = -1;
 	const struct tree *t, *newt;
+	bool replaces = false;
+	struct stat st;
 	int r;
 
 	if (b != to->parent->box)
@@ -339,7 +363,10 @@ fs_rename(struct sbxfs *s, const struct fs_name *from, const struct fs_name *to,
 	if (t != newt)
 		return -EXDEV;
 	if (flags == 0)
-		held = hold_long(newdir, to->name);
+		replaces =
+		    fstatat(newdir, to->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (replaces)
+		held = hold_long(newdir, to->name, &st);
 	become_root(b);
 	r = (b->protect ? rename_protected : rename_at)(
 	    dir, from->name, newdir, to->name, flags);
@@ -347,6 +374,8 @@ fs_rename(struct sbxfs *s, const struct fs_name *from, const struct fs_name *to,
 	if (r < 0)
 		return r;
 	trees_forget(b->trees); /* another may have asked for it since */
+	if (replaces)
+		forget_removed(s, to->parent, to->name, &st);
 	fs_renamed(s, from, to, flags);
 	*ret_held = steal_fd(&held);
 	return 0;

@@ -83,6 +83,7 @@ free_node(struct node *n)
 {
 	box_unref(n->box);
 	free(n->name);
+	free(n->last);
 	free(n);
 }
 

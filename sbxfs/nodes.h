@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "sbxfs/files.h"
@@ -39,7 +40,8 @@ struct node {
 	mode_t type;		   /* S_IFMT of what was there last */
 	LIST_ENTRY(node) opened;   /* in box->opened while files has any */
 	struct fs_file_list files; /* open on it (fs.c) */
-	int backing; /* their number in the kernel (kernel.h), 0 none */
+	struct stat *last; /* of what was removed, by its only name or one */
+	int backing;	   /* their number in the kernel (kernel.h), 0 none */
 };
 
 LIST_HEAD(node_list, node);
