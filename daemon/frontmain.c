@@ -354,6 +354,7 @@ close_all(struct process *p)
 		registry_remove(sb);
 		sb_unref(sb);
 	}
+	jobs_done();
 	events_close(f->events);
 	store_close(f->store);
 	for (i = 0; i < 4; i++)

@@ -20,6 +20,8 @@
 #define OUT_MODE 0622
 #define IN_MODE 0644
 
+#define SPARES_MS 1 /* who waits for the last job's end goes first */
+
 #define CHUNK (1u << 20)
 #define READS_A_TURN 4
 /* The largest pipe there is (fs.pipe-max-size by default): a pipe that a
@@ -313,21 +315,89 @@ jobio_give(struct job *job, const void *p, size_t n)
 
 /*** Making them ***/
 
-/* ours becomes p's; both ends go to the agent. */
+struct pair {
+	int r, w;
+	uint64_t ino;
+};
+
+/* The reading end does not block, or the writing one. */
 static int
-open_one(struct job_pipe *p, bool writing, mode_t mode, int *theirs)
+make_pair(bool writing, mode_t mode, struct pair *ret)
 {
 	struct stat st;
-	int fd[2];
+	int fd[2], r;
 
 	if (pipe2(fd, O_CLOEXEC) < 0)
 		return -errno;
-	p->fd = fd[writing];
-	*theirs = fd[!writing];
-	if (fcntl(p->fd, F_SETFL, O_NONBLOCK) < 0 || fchmod(p->fd, mode) < 0 ||
-	    fstat(p->fd, &st) < 0)
-		return -errno;
-	p->ino = st.st_ino;
+	if (fcntl(fd[writing], F_SETFL, O_NONBLOCK) < 0 ||
+	    fchmod(fd[0], mode) < 0 || fstat(fd[0], &st) < 0) {
+		r = -errno;
+		(void)close(fd[0]);
+		(void)close(fd[1]);
+		return r;
+	}
+	*ret = (struct pair){ fd[0], fd[1], st.st_ino };
+	return 0;
+}
+
+/* Four calls a pipe are a good part of what a job waits for before it begins:
+ * the next one finds its two. */
+static struct {
+	struct pair pair[2];
+	size_t n;
+	uv_timer_t *timer;
+} spares;
+
+static void
+on_spares(uv_timer_t *t)
+{
+	while (spares.n < 2 &&
+	    make_pair(false, OUT_MODE, &spares.pair[spares.n]) == 0)
+		spares.n++;
+	spares.timer = NULL;
+	uv_close((uv_handle_t *)t, on_freed);
+}
+
+void
+jobio_spares(uv_loop_t *loop)
+{
+	if (spares.n == 2 || spares.timer != NULL)
+		return;
+	spares.timer = xcalloc(1, sizeof(*spares.timer));
+	(void)uv_timer_init(loop, spares.timer);
+	(void)uv_timer_start(spares.timer, on_spares, SPARES_MS, 0);
+	uv_unref((uv_handle_t *)spares.timer);
+}
+
+void
+jobs_done(void)
+{
+	while (spares.n > 0) {
+		spares.n--;
+		(void)close(spares.pair[spares.n].r);
+		(void)close(spares.pair[spares.n].w);
+	}
+	if (spares.timer != NULL)
+		uv_close((uv_handle_t *)spares.timer, on_freed);
+	spares.timer = NULL;
+}
+
+/* ours becomes p's; both ends go to the agent. */
+static int
+open_one(struct job_pipe *p, bool writing, int *theirs)
+{
+	struct pair pair;
+	int r = 0;
+
+	if (!writing && spares.n > 0)
+		pair = spares.pair[--spares.n];
+	else
+		r = make_pair(writing, writing ? IN_MODE : OUT_MODE, &pair);
+	if (r < 0)
+		return r;
+	p->fd = writing ? pair.w : pair.r;
+	*theirs = writing ? pair.r : pair.w;
+	p->ino = pair.ino;
 	return 0;
 }
 
@@ -342,8 +412,7 @@ jobio_open(struct job *job, int fds[6], size_t *ret_n, struct err *e)
 	for (i = 0; i < 3; i++)
 		fds[2 * i] = fds[2 * i + 1] = -1;
 	for (i = 0; i < n && r == 0; i++) {
-		r = open_one(
-		    p[i], i == 2, i == 2 ? IN_MODE : OUT_MODE, &fds[2 * i]);
+		r = open_one(p[i], i == 2, &fds[2 * i]);
 		fds[2 * i + 1] = p[i]->fd;
 	}
 	*ret_n = 2 * n;

@@ -232,7 +232,9 @@ settle(struct job *job)
 	job_hold(job);
 	sandbox_job_event(sb, job, true);
 	job_tell_ended(job);
+	jobio_spares(sb->f->loop);
 	if (!pv->forgotten) {
+		kept_told(&pv->kept);
 		job_ack(sb, job->number);
 		jobio_watch(job); /* what it left behind goes to the log */
 		bound(sb);

@@ -190,6 +190,8 @@ int jobs_load(struct sandbox *sb, struct err *e);
 /* One that waited for sb to be up, and goes on waiting. */
 void job_load_queued(struct sandbox *sb, const struct store_job *j);
 void jobs_free(struct sandbox *sb);
+/* At the front's end. */
+void jobs_done(void);
 /* A notification of the agent of sb; what is not about jobs is ignored. */
 void jobs_notify(struct sandbox *sb, const char *method, const json_t *params);
 /* Once for each sbx.hello: jobs of before a restart go on, those that nobody

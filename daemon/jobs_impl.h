@@ -58,6 +58,8 @@ struct job_priv {
 /* Makes the pipes; fds gets those for the agent, n how many: theirs and
  * ours in turn. */
 int jobio_open(struct job *job, int fds[6], size_t *ret_n, struct err *e);
+/* In a moment, makes those for the output of the next job of any sandbox. */
+void jobio_spares(uv_loop_t *loop);
 /* Watches what is not watched. */
 void jobio_watch(struct job *job);
 /* What is in the pipes now, and no more. */

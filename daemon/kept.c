@@ -35,6 +35,15 @@ kept_done(struct kept *k)
 	buf_done(&k->mem[1]);
 }
 
+void
+kept_told(struct kept *k)
+{
+	if (k->where == KEPT_MEMORY)
+		return;
+	buf_done(&k->mem[0]);
+	buf_done(&k->mem[1]);
+}
+
 static int
 open_own(const struct kept *k, const char *suffix, int flags)
 {
@@ -338,7 +347,7 @@ kept_read(struct kept *k, enum job_stream s, uint64_t off, void *p, size_t n)
 		return 0;
 	if (n > k->size[s] - off)
 		n = (size_t)(k->size[s] - off);
-	if (k->where == KEPT_MEMORY)
+	if (k->where == KEPT_MEMORY || k->mem[0].len + k->mem[1].len != 0)
 		return read_memory(k, s, off, p, n);
 	if (k->where == KEPT_JOURNAL)
 		return read_at(

@@ -408,6 +408,10 @@ life_run_claimed(struct sandbox *sb)
 	if (json_object_size(sb->env) != 0)
 		life_send_env(sb);
 	settle(sb, SB_RUNNING, "started");
+	if (*sb->name == '\0') { /* its host name is its id already */
+		poolrun_refill(sb->f);
+		return;
+	}
 	sb->claiming = true;
 	life_claim(sb);
 }

@@ -170,8 +170,6 @@ spool_end(struct spool *sp, const struct spool_end *s, struct kept *k)
 	blob[1] = piece(k->mem[1].data, k->mem[1].len);
 	k->where = KEPT_JOURNAL;
 	put_end(sp, s, k, blob);
-	buf_done(&k->mem[0]);
-	buf_done(&k->mem[1]);
 }
 
 void

@@ -92,7 +92,7 @@ void spool_free(struct spool *sp);
 uint64_t spool_start(struct spool *sp, const struct spool_start *s);
 /* The n bytes of one; while the journal is rewritten, of the old one. */
 bool spool_cmd(struct spool *sp, uint64_t at, void *p, size_t n);
-/* With what k holds in memory. */
+/* With what k holds in memory, which stays there until kept_told. */
 void spool_end(struct spool *sp, const struct spool_end *s, struct kept *k);
 void spool_forget(struct spool *sp, int number);
 /* Reads the journal; a record cut off at the end is dropped. */
@@ -114,6 +114,8 @@ ssize_t spool_log_read(struct spool *sp, uint64_t off, void *p, size_t n);
 uint64_t spool_log_size(struct spool *sp);
 
 void kept_init(struct kept *k, struct spool *sp, int number);
+/* Whoever waited for its end has read it: what is on disk is there alone. */
+void kept_told(struct kept *k);
 /* Closes; what is on disk stays. */
 void kept_done(struct kept *k);
 /* Of a job that was running when the front died: sizes from its files. */

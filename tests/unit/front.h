@@ -14,6 +14,7 @@
 
 #include "daemon/events.h"
 #include "daemon/front_impl.h"
+#include "daemon/jobs.h"
 #include "daemon/poolrun.h"
 #include "daemon/store.h"
 #include "lib/clock.h"
@@ -66,6 +67,7 @@ fix_close(void)
 		registry_remove(sb);
 		sb_unref(sb);
 	}
+	jobs_done();
 	events_close(f->events);
 	store_close(f->store);
 	while (uv_run(&fix.loop, UV_RUN_NOWAIT) != 0)

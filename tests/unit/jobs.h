@@ -407,6 +407,7 @@ teardown(void)
 	sb->agent = NULL;
 	agentc_free(a);
 	jobs_free(sb);
+	jobs_done();
 	free(sb);
 	(void)uv_run(&loop, UV_RUN_DEFAULT);
 	ck_assert_int_eq(uv_loop_close(&loop), 0);
