@@ -26,6 +26,7 @@
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/notify.h"
 #include "lib/proc.h"
 
 #define WORKERS_MAX 32 /* they are handed over in one exec: PROC_FDS_MAX */
@@ -556,6 +557,7 @@ read_ready(struct broker *b)
 {
 	char c;
 	ssize_t n = read(b->ready_fd, &c, 1);
+	int err;
 
 	if (n < 0 && errno == EINTR)
 		return;
@@ -571,6 +573,8 @@ read_ready(struct broker *b)
 	if (!b->o.foreground)
 		log_init("sbxd", true, b->o.debug);
 	log_info("ready: %s", b->cfg->socket);
+	if ((err = notify_ready()) < 0)
+		log_warnx("NOTIFY_SOCKET: %s", strerror(-err));
 	if (!b->o.foreground) {
 		int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 

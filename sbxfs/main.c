@@ -28,6 +28,7 @@
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/notify.h"
 #include "lib/proc.h"
 #include "sbxfs/mount.h"
 #include "sbxfs/net.h"
@@ -319,7 +320,7 @@ run_guard(const char *mountpoint, int starter)
 {
 	struct report rep, now = { 0 };
 	sigset_t set;
-	int fd, status;
+	int fd, status, err;
 	pid_t pid, net;
 
 	proc_title("sbxfs: guard");
@@ -337,6 +338,8 @@ run_guard(const char *mountpoint, int starter)
 	    fd_read_full(fd, &rep, sizeof(rep)) == (ssize_t)sizeof(rep))
 		now = rep;
 	(void)close(fd);
+	if (now.ready && (err = notify_ready()) < 0)
+		log_warnx("NOTIFY_SOCKET: %s", strerror(-err));
 	if (now.ready && starter >= 0) {
 		(void)fd_write_full(starter, "r", 1);
 		to_background();

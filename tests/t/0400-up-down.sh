@@ -41,6 +41,13 @@ ps -eo user,args >"$W/ps"
 for role in "root *sbxd: broker" "_sbx *sbxd: front" "root *sbxfs"; do
 	grep -q "^$role" "$W/ps" || fail "no process: $role"
 done
+if [ -d /run/systemd/system ]; then
+	systemctl restart sbxd-guests 2>/dev/null &&
+	    fail "the unit of the sandboxes restarts under them"
+	systemctl restart sbxd sbxfs || fail "systemctl restart"
+	has "a restart is done when it serves" "$(cat /sbx/web/status)" \
+	    "state running"
+fi
 echo 'sleep 3; echo done' >/sbx/web/exec
 
 make up >"$W/up2.log" 2>&1 || fail "again: $(tail -n 20 "$W/up2.log")"

@@ -33,10 +33,15 @@ says sbxd KillMode=process
 says sbxd RestartKillSignal=SIGUSR1
 says sbxd Restart=always
 says sbxfs Restart=always
+# A start is done when it serves.
+says sbxd Type=notify
+says sbxfs Type=notify
 # Whatever lies at /sbx, also a dead mount, it starts.
 says sbxfs 'ExecStartPre=-mkdir -p /sbx'
 # The sandboxes' groups are in a unit that no restart touches.
 says sbxd-guests RemainAfterExit=yes
+grep -qx RefuseManualStop=yes "$units/sbxd-guests.service" ||
+    fail "sbxd-guests.service can be stopped under the sandboxes"
 grep -q '^Delegate=.*memory' "$units/sbxd-guests.service" ||
     fail "sbxd-guests.service delegates no memory"
 ! grep -q '^Delegate\|^RuntimeDirectory' "$units/sbxd.service" ||
