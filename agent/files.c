@@ -274,11 +274,9 @@ open_plain(
 	if ((r = check_type(h, flags, st)) < 0)
 		return r;
 	/* What was made is not cut: that would take its setuid bits away. */
-	if (a->trunc && !a->create && !h->dir) {
-		if (ftruncate(h->fd, 0) < 0)
-			return -errno;
-		st->st_size = 0;
-	}
+	if (a->trunc && !a->create && !h->dir &&
+	    (ftruncate(h->fd, 0) < 0 || fstat(h->fd, st) < 0))
+		return -errno;
 	return 0;
 }
 

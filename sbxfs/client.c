@@ -38,6 +38,7 @@ struct client {
 	int64_t not_before_ms; /* the next attempt */
 	int64_t progress_ms;   /* when something came, or was first asked */
 	bool closed;	       /* by client_close */
+	bool absent;	       /* said by the process that connects */
 	bool broken; /* found while writing; dropped by the next drain */
 	struct buf in;
 	struct buf out;
@@ -70,7 +71,9 @@ client_new(const struct client_conf *conf)
 static void
 fail_pending(struct client *c)
 {
-	const struct reply r = { .error = -EIO, .lost = true, .client = c };
+	const struct reply r = { .error = c->absent ? -ENOENT : -EIO,
+		.lost = !c->absent,
+		.client = c };
 	struct pending_list all = LIST_HEAD_INITIALIZER(all);
 	struct pending *p;
 	size_t i;
@@ -145,6 +148,12 @@ client_is_up(const struct client *c)
 	return c->up;
 }
 
+bool
+client_is_absent(const struct client *c)
+{
+	return c->absent;
+}
+
 int64_t
 client_waits_since(const struct client *c)
 {
@@ -171,6 +180,7 @@ client_connect(struct client *c)
 		c->fd = -1;
 		return false;
 	}
+	c->absent = false;
 	/* The other side of a network says itself when it is there. */
 	c->up = c->conf.dial < 0;
 	if (c->up)
@@ -425,6 +435,10 @@ handle_frame(struct client *c, const struct frame *f)
 		c->has_binary = true;
 		return buf_add(&c->binary, f->data, f->len);
 	case FRAME_PING:
+		if (f->data[0] == NET_ABSENT) {
+			c->absent = true;
+			return 0;
+		}
 		if (!c->up) {
 			c->up = true;
 			c->conf.ev->up(c->conf.arg);

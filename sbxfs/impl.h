@@ -30,6 +30,8 @@ struct call;
 TAILQ_HEAD(call_list, call);
 struct rconn;
 TAILQ_HEAD(rconn_list, rconn);
+struct rcall;
+TAILQ_HEAD(rcall_list, rcall);
 
 struct sbxfs {
 	struct fuse_session *se;
@@ -44,13 +46,15 @@ struct sbxfs {
 	struct call_list interrupted; /* in the order of their interrupts */
 	unsigned park_interrupted;    /* of the requests parked (park.c) */
 	struct rconn_list rconns;     /* to agents, of a remote mount */
-	gid_t group;		      /* of ctl and new */
-	int64_t since;		      /* unix seconds */
+	struct rcall_list rinterrupted;
+	gid_t group;   /* of ctl and new */
+	int64_t since; /* unix seconds */
 	char **profiles;
 	size_t nprofiles;
 	json_t *modes;	  /* of the root's files, as a box's; or NULL */
 	uint64_t init;	  /* the number of the INIT to be answered */
 	uint64_t offers;  /* what the kernel said there */
+	unsigned changes; /* of a remote fs/: counts what may be one */
 	bool direct_io;	  /* no passthrough, whatever it offers */
 	bool passthrough; /* the kernel takes files over */
 	bool epoch;	  /* the kernel takes FUSE_NOTIFY_INC_EPOCH */

@@ -56,6 +56,7 @@ struct line {
 	bool fd_full, sock_full;
 	bool held; /* frames wait in `in` for room on the other side */
 	bool broken;
+	bool absent; /* the daemon is there, what path names is not */
 	int64_t heard_ms;
 	bool pinged; /* since then */
 };
@@ -279,6 +280,12 @@ handshake(struct line *l)
 	if (strncmp(head, "HTTP/1.1 101 ", 13) == 0 &&
 	    has_field(head, "Sec-WebSocket-Accept", want))
 		return true;
+	/* A sandbox may go while somebody asks for its files. */
+	if (strncmp(head, "HTTP/1.1 404 ", 13) == 0 &&
+	    strcmp(l->path, NET_TREE) != 0) {
+		l->absent = true;
+		return false;
+	}
 	head[strcspn(head, "\r\n")] = '\0';
 	say(l, "%s: %.100s", l->path, head);
 	return false;
@@ -497,8 +504,14 @@ run_line(void *arg)
 {
 	struct line *l = arg;
 
-	if (dial_out(l))
+	static const char absent = NET_ABSENT;
+
+	if (dial_out(l)) {
 		relay(l);
+	} else if (l->absent) {
+		(void)frame_add(&l->out, FRAME_PING, &absent, 1);
+		send_fd(l);
+	}
 	if (l->curl != NULL)
 		curl_easy_cleanup(l->curl);
 	buf_done(&l->in);

@@ -18,6 +18,7 @@
 
 #define MAX_IO (1u << 20)
 #define COPY_MAX (16u << 20)
+#define BY_NAME 1 /* an open; another may have the name by now */
 
 static struct node *
 node_of(fuse_req_t req, fuse_ino_t ino)
@@ -53,6 +54,15 @@ op_lookup(fuse_req_t req, fuse_ino_t ino, const char *name)
 }
 
 static void
+reply_attr(fuse_req_t req, const struct node *n, const struct stat *st)
+{
+	struct stat shown = *st;
+
+	shown.st_ino = fs_number(st);
+	(void)fuse_reply_attr(req, &shown, fs_attr_timeout(req_fs(req), n, st));
+}
+
+static void
 got_attr(struct rcall *k, const struct reply *r)
 {
 	int error = -r->error;
@@ -65,22 +75,23 @@ got_attr(struct rcall *k, const struct reply *r)
 		error = ESTALE;
 	if (k->req == NULL)
 		return;
-	if (error != 0) {
+	if (error != 0)
 		reply_err(k->req, error);
-		return;
-	}
-	st.st_ino = fs_number(&st);
-	(void)fuse_reply_attr(k->req, &st, fs_attr_timeout(k->s, k->n, &st));
+	else
+		reply_attr(k->req, k->n, &st);
 }
 
 static void
 op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node *n = node_of(req, ino);
+	struct rfile *f = (struct rfile *)LIST_FIRST(&n->files);
 	struct rcall *k;
 
 	if (!fs_has(n) || n->file->at != AT_FS)
 		sbxfs_ops.getattr(req, ino, fi);
+	else if (f != NULL && rjust_is(req_fs(req), &f->stat_said))
+		reply_attr(req, n, &f->st);
 	else if ((k = rcall_node(req, n, got_attr)) != NULL)
 		rcall_look(k, "sbx.fs.getattr");
 }
@@ -352,7 +363,7 @@ opened(struct rcall *k, const struct reply *r)
 	/* Another file under the name is not this node's. */
 	if (error == 0 && fs_same_file(k->n, &st) < 0)
 		error = ESTALE;
-	if (k->n->hashed)
+	if (k->flags == BY_NAME)
 		error = -fs_open_failed(k->s, k->n, -error);
 	if (error != 0 || k->req == NULL) {
 		if (h >= 0)
@@ -362,6 +373,8 @@ opened(struct rcall *k, const struct reply *r)
 		return;
 	}
 	f = rfile_new(k->rc, k->n, h);
+	f->st = st;
+	rjust_said(k, &f->stat_said);
 	out.fh = (uint64_t)(uintptr_t)f;
 	if (fuse_reply_buf(k->req, (const char *)&out, sizeof(out)) != 0)
 		rfile_close(k->s, f);
@@ -382,7 +395,10 @@ op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		      : rcall_node(req, n, opened);
 	if (k == NULL)
 		return;
+	k->flags = n->hashed ? BY_NAME : 0;
 	add_flags(k, fi->flags & ~(O_CREAT | O_EXCL));
+	if ((fi->flags & O_TRUNC) != 0)
+		k->s->changes++;
 	rcall_look(k, "sbx.fs.open");
 }
 
@@ -433,6 +449,7 @@ op_create(fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode,
 	}
 	if ((k = rcall_path(req, parent, name, created)) == NULL)
 		return;
+	k->s->changes++;
 	add_flags(k, fi->flags | O_CREAT);
 	rcall_int(k, "mode", mode & 07777);
 	((fi->flags & O_EXCL) != 0 ? rcall_send : rcall_look)(k, "sbx.fs.open");
@@ -452,6 +469,10 @@ got_bytes(struct rcall *k, const struct reply *r)
 	else
 		(void)fuse_reply_buf(
 		    k->req, r->len != 0 ? r->data : NULL, r->len);
+	if (r->error != 0 || r->len >= k->size)
+		return;
+	k->file->end = k->off + (off_t)r->len;
+	rjust_said(k, &k->file->end_said);
 }
 
 static void
@@ -459,17 +480,25 @@ op_read(fuse_req_t req, fuse_ino_t ino, size_t n, off_t off,
     struct fuse_file_info *fi)
 {
 	struct rcall *k;
+	struct rfile *f;
 
 	if (!fs_has(node_of(req, ino))) {
 		sbxfs_ops.read(req, ino, n, off, fi);
 		return;
 	}
-	if ((k = rcall_file(req, rfile_of(fi), got_bytes)) == NULL)
+	f = rfile_of(fi);
+	if (off >= f->end && rjust_is(req_fs(req), &f->end_said)) {
+		(void)fuse_reply_buf(req, NULL, 0);
 		return;
+	}
+	if ((k = rcall_file(req, f, got_bytes)) == NULL)
+		return;
+	k->file = f;
+	k->off = off;
 	k->size = n < MAX_IO ? n : MAX_IO;
 	rcall_int(k, "off", off);
 	rcall_int(k, "len", (int64_t)k->size);
-	rcall_send(k, "sbx.fs.read");
+	rcall_look(k, "sbx.fs.read");
 }
 
 /* The answer {"len"} of a write or a copy. */
@@ -574,7 +603,7 @@ op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
 		return;
 	rcall_int(k, "off", off);
 	rcall_int(k, "whence", whence);
-	rcall_send(k, "sbx.fs.lseek");
+	rcall_look(k, "sbx.fs.lseek");
 }
 
 static void

@@ -24,6 +24,8 @@ void remote_polled(struct sbxfs *s);
 /* Once a second or so: connections that nobody uses, agents that do not
  * answer. */
 void remote_tick(struct sbxfs *s);
+/* Lets those go whose signals end them; whether others were interrupted. */
+bool remote_look(struct sbxfs *s);
 void remote_free_all(struct sbxfs *s);
 
 #endif

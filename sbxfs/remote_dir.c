@@ -227,5 +227,5 @@ rop_readdir(fuse_req_t req, struct rfile *f, const struct fs_list *l)
 	}
 	rlist_free(f->list);
 	f->list = xcalloc(1, sizeof(*f->list));
-	rcall_send(k, "sbx.fs.readdir");
+	rcall_look(k, "sbx.fs.readdir");
 }

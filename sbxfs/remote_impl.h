@@ -23,6 +23,23 @@ struct rconn {
 	int64_t used_ms;
 };
 
+struct rcall;
+
+/* That of b, made if need be; it stays while it is used. */
+struct rconn *rconn_of(struct sbxfs *s, struct box *b);
+/* Is there somebody to ask, or about to be? 0 or an errno. */
+int rconn_reach(struct rconn *rc);
+
+/* Who reads a file to its end asks for its attributes after the open, and for
+ * more after what was its end. The agent is not asked what it has just said,
+ * if nothing was changed here or told by the front since it was asked. */
+struct rjust {
+	int64_t ms; /* 0: it was not said */
+	unsigned changes;
+};
+void rjust_said(const struct rcall *k, struct rjust *j);
+bool rjust_is(const struct sbxfs *s, const struct rjust *j);
+
 /* An open file or directory. */
 struct rfile {
 	struct fs_file f; /* first: in the node's list, without descriptor */
@@ -30,6 +47,10 @@ struct rfile {
 	unsigned gen;
 	int64_t h;	    /* the agent's; -1 none */
 	struct rlist *list; /* of a directory that was read */
+	struct stat st;	    /* as it was opened */
+	struct rjust stat_said;
+	off_t end;
+	struct rjust end_said;
 };
 
 /*
@@ -38,6 +59,8 @@ struct rfile {
  * what was made is to be taken care of.
  */
 struct rcall {
+	TAILQ_ENTRY(rcall) interrupts; /* of s->rinterrupted, while in it */
+	bool interrupted;
 	struct sbxfs *s;
 	struct rconn *rc;
 	fuse_req_t req;
@@ -45,6 +68,7 @@ struct rcall {
 	json_t *params;	    /* to be sent; NULL once they may not be again */
 	const char *method; /* by which they may */
 	unsigned tries;
+	unsigned changes; /* of s, when it was sent */
 	void (*done)(struct rcall *k, const struct reply *r);
 	/* for done */
 	struct node *n, *to; /* references, or NULL */
@@ -73,12 +97,12 @@ struct rcall *rcall_file(fuse_req_t req, struct rfile *f, rcall_done done);
 struct rcall *rcall_node(fuse_req_t req, struct node *n, rcall_done done);
 void rcall_put(struct rcall *k, const char *key, json_t *value);
 void rcall_int(struct rcall *k, const char *key, int64_t value);
-/* Sends it, and frees it after done. */
+/* Sends what changes something, and frees it after done. */
 void rcall_send(struct rcall *k, const char *method);
 void rcall_send_bin(
     struct rcall *k, const char *method, const void *p, size_t n);
-/* The same of what may be asked twice: again, where the connection is lost
- * before the answer comes. */
+/* The same of what only asks, or may be done twice: again, where the connection
+ * is lost before the answer comes, if it is not about a handle. */
 void rcall_look(struct rcall *k, const char *method);
 /* Without sending it; req is the caller's to answer. */
 void rcall_free(struct rcall *k);

@@ -221,11 +221,13 @@ static const struct {
 static void
 front_notice(void *arg, const char *method, const json_t *params)
 {
+	struct sbxfs *s = arg;
 	size_t i;
 
+	s->changes++;
 	for (i = 0; i < sizeof(notices) / sizeof(notices[0]); i++)
 		if (strcmp(notices[i].method, method) == 0) {
-			notices[i].run(arg, params);
+			notices[i].run(s, params);
 			return;
 		}
 }
@@ -460,8 +462,9 @@ static bool
 somebody_interrupted(struct sbxfs *s)
 {
 	bool calls = calls_look(s, clock_ms());
+	bool parked = park_look(s);
 
-	return park_look(s) || calls;
+	return remote_look(s) || parked || calls;
 }
 
 /* 0 to go on; a signal's number, or -errno. */
@@ -579,6 +582,7 @@ serve(const struct serve_config *cfg)
 	TAILQ_INIT(&s.handles);
 	TAILQ_INIT(&s.interrupted);
 	TAILQ_INIT(&s.rconns);
+	TAILQ_INIT(&s.rinterrupted);
 	nodes_init(&s.nodes);
 	boxes_init(&s.boxes);
 	s.since = time(NULL);

@@ -121,6 +121,8 @@ cp "$W/big" "$M/web/fs/root/big" || fail "cp to it"
 echo 'md5sum <big' >"$M/web/exec"
 eq "what came" "$(cat "$M/web/exec")" "$(md5sum <"$W/big")"
 cmp "$W/big" "$M/web/fs/root/big" || fail "what came back"
+eq "read at once by who asks how much" "$(stat -c %o "$M/web/fs/root/big")" \
+    1048576
 dd if="$M/web/fs/root/big" bs=1000003 skip=7 count=3 2>/dev/null |
     cmp - <(dd if="$W/big" bs=1000003 skip=7 count=3 2>/dev/null) ||
     fail "a part of it"

@@ -1,0 +1,241 @@
+/* Names, attributes and open files, as an agent and the kernel have them. */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <gnutls/gnutls.h>
+
+#include "lib/clock.h"
+#include "lib/mem.h"
+#include "sbxfs/remote_impl.h"
+#include "sbxfs/trees.h"
+
+#define BLOCK_BYTES (1 << 20)
+/* How long what was said of an open file is not asked for again. */
+#define JUST_MS 10
+
+/*** Names ***/
+
+json_t *
+rname(const char *p, size_t n)
+{
+	const gnutls_datum_t in = { (unsigned char *)(uintptr_t)p,
+		(unsigned)n };
+	json_t *text = json_stringn(p, n);
+	gnutls_datum_t out;
+
+	if (text != NULL)
+		return text;
+	if (gnutls_base64_encode2(&in, &out) < 0)
+		abort(); /* memory */
+	text = json_pack("{s:s#}", "base64", out.data, (int)out.size);
+	gnutls_free(out.data);
+	return text;
+}
+
+char *
+rname_take(const json_t *j, size_t *ret_len)
+{
+	const char *coded = json_string_value(json_object_get(j, "base64"));
+	gnutls_datum_t in, out;
+	char *name;
+
+	if (json_is_string(j)) {
+		*ret_len = json_string_length(j);
+		name = xstrndup(json_string_value(j), *ret_len);
+	} else {
+		if (coded == NULL)
+			return NULL;
+		in.data = (unsigned char *)(uintptr_t)coded;
+		in.size = (unsigned)strlen(coded);
+		if (gnutls_base64_decode2(&in, &out) < 0)
+			return NULL;
+		*ret_len = out.size;
+		name = xstrndup((char *)out.data, out.size);
+		gnutls_free(out.data);
+	}
+	if (strlen(name) == *ret_len)
+		return name;
+	free(name); /* a NUL within */
+	return NULL;
+}
+
+json_t *
+rpath(const struct node *n, const char *name, int *ret_error)
+{
+	cleanup_buf struct buf path = BUF_INIT;
+	int r;
+
+	if ((r = fs_path(n, name, &path)) == 0 && path.len >= PATH_MAX)
+		r = -ENAMETOOLONG;
+	if (r == 0)
+		return rname(buf_str(&path), path.len);
+	*ret_error = -r;
+	return NULL;
+}
+
+/*** Attributes ***/
+
+static const struct {
+	const char *name;
+	mode_t type;
+} types[] = {
+	{ "file", S_IFREG },
+	{ "dir", S_IFDIR },
+	{ "symlink", S_IFLNK },
+	{ "fifo", S_IFIFO },
+	{ "socket", S_IFSOCK },
+	{ "char", S_IFCHR },
+	{ "block", S_IFBLK },
+};
+
+static struct timespec
+from_ns(json_int_t ns)
+{
+	json_int_t rest = ns % 1000000000;
+
+	if (rest < 0)
+		rest += 1000000000;
+	return (struct timespec){ .tv_sec = (ns - rest) / 1000000000,
+		.tv_nsec = rest };
+}
+
+int
+rstat_take(const struct box *b, const json_t *o, struct stat *st)
+{
+	static const struct trees inside = { .base = 0 };
+	json_int_t mode, size, atime, mtime, ctime, blocks, dev, uid, gid, ino,
+	    nlink;
+	const char *type;
+	size_t i;
+
+	if (json_unpack((json_t *)(uintptr_t)o,
+		"{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s}", "mode",
+		&mode, "size", &size, "atime_ns", &atime, "mtime_ns", &mtime,
+		"ctime_ns", &ctime, "blocks", &blocks, "dev", &dev, "uid", &uid,
+		"gid", &gid, "ino", &ino, "nlink", &nlink, "type", &type) < 0)
+		return -EPROTO;
+	for (i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (strcmp(types[i].name, type) == 0)
+			break;
+	if (i == sizeof(types) / sizeof(types[0]) || size < 0 || blocks < 0)
+		return -EPROTO;
+	memset(st, 0, sizeof(*st));
+	st->st_mode = types[i].type | ((mode_t)mode & 07777);
+	st->st_size = size;
+	st->st_blocks = blocks;
+	/* By this cmp, python and stdio choose how much they read at once; each
+	 * time somebody on the network is asked. */
+	st->st_blksize = S_ISREG(st->st_mode) ? BLOCK_BYTES : 4096;
+	st->st_atim = from_ns(atime);
+	st->st_mtim = from_ns(mtime);
+	st->st_ctim = from_ns(ctime);
+	st->st_dev = (dev_t)dev;
+	st->st_ino = (ino_t)ino;
+	st->st_nlink = (nlink_t)nlink;
+	st->st_uid = id_shown(&inside, (uint32_t)uid, b->uid);
+	st->st_gid = id_shown(&inside, (uint32_t)gid, b->gid);
+	return 0;
+}
+
+void
+rentry_fill(const struct sbxfs *s, struct node *n, const struct stat *st,
+    struct fuse_entry_param *e)
+{
+	memset(e, 0, sizeof(*e));
+	e->ino = (fuse_ino_t)(uintptr_t)n;
+	e->attr = *st;
+	e->attr.st_ino = fs_number(st);
+	e->entry_timeout = e->attr_timeout = fs_attr_timeout(s, n, st);
+}
+
+void
+rcall_entry(struct rcall *k, const struct reply *r)
+{
+	struct fuse_entry_param e;
+	struct stat st;
+	struct node *n;
+	int error = k->error != 0 ? k->error : -r->error;
+
+	if (error == 0 && rstat_take(k->n->box, r->result, &st) < 0)
+		error = EIO;
+	if (k->req == NULL)
+		return;
+	if (error == ENOENT && k->flags == 0) {
+		/* That it is not there may be remembered as well. */
+		memset(&e, 0, sizeof(e));
+		e.entry_timeout = fs_timeout(k->s);
+		(void)fuse_reply_entry(k->req, &e);
+		return;
+	}
+	if (error != 0) {
+		reply_err(k->req, error);
+		return;
+	}
+	n = fs_node_for(k->s, k->n, k->name, &st);
+	rentry_fill(k->s, n, &st, &e);
+	if (fuse_reply_entry(k->req, &e) == 0)
+		node_looked_up(n);
+	node_unref(&k->s->nodes, n);
+}
+
+/*** Open files ***/
+
+struct rfile *
+rfile_of(const struct fuse_file_info *fi)
+{
+	return (struct rfile *)(uintptr_t)fi->fh;
+}
+
+struct rfile *
+rfile_new(struct rconn *rc, struct node *n, int64_t h)
+{
+	struct rfile *f = xcalloc(1, sizeof(*f));
+
+	f->f.fd = -1;
+	fs_file_add(&f->f, n);
+	f->rc = rc;
+	f->h = h;
+	if (rc != NULL) {
+		f->gen = rc->gen;
+		rc->opened++;
+	}
+	return f;
+}
+
+void
+rjust_said(const struct rcall *k, struct rjust *j)
+{
+	j->changes = k->changes;
+	j->ms = clock_ms();
+}
+
+bool
+rjust_is(const struct sbxfs *s, const struct rjust *j)
+{
+	return j->ms != 0 && j->changes == s->changes &&
+	    clock_ms() - j->ms < JUST_MS;
+}
+
+json_t *
+rfile_params(const struct rfile *f)
+{
+	if (f->rc == NULL || f->h < 0 || f->gen != f->rc->gen)
+		return NULL;
+	return json_pack("{s:I}", "h", (json_int_t)f->h);
+}
+
+void
+rfile_close(struct sbxfs *s, struct rfile *f)
+{
+	json_t *params = rfile_params(f);
+
+	if (params != NULL)
+		rconn_notify(f->rc, "sbx.fs.close", params);
+	if (f->rc != NULL)
+		f->rc->opened--;
+	fs_file_remove(s, &f->f);
+	rlist_free(f->list);
+	free(f);
+}

@@ -1,0 +1,11 @@
+#!/bin/bash
+# The cases that take longer, over TCP.
+# limit 900
+# long
+# shellcheck source=tests/t/remote_cases.sh
+. "${TOP:?}/tests/t/remote_cases.sh"
+remote_cases 0505-tree-sessions 0512-tree-rm-jobs 0524-tree-logs \
+    0551-tree-signals 0565-reboot 0566-tree-death 0567-tree-before \
+    0580-tree-many 0581-tree-commands 0582-tree-races 0587-events \
+    0588-idle 0721-ports
+exit 0
