@@ -138,14 +138,30 @@ make_dir(const struct broker *b, const char *path)
 	return 0;
 }
 
+/*
+ * It is the front's: with O_CREAT nobody, root neither, opens another's file
+ * in a directory like this where fs.protected_regular is 2. A second link to
+ * it may be to any file of the host's.
+ */
 static int
 make_front_lock(const struct broker *b)
 {
+	const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
 	cleanup_free char *path = xasprintf("%s/front.lock", b->cfg->run_dir);
-	cleanup_fd int fd =
-	    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	cleanup_fd int fd = open(path, flags | O_CREAT | O_EXCL, 0600);
+	struct stat st;
 
-	if (fd < 0 || fchown(fd, b->ids.uid, b->ids.gid) < 0) {
+	if (fd < 0 && errno == EEXIST)
+		fd = open(path, flags);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		log_warn("%s", path);
+		return -1;
+	}
+	if (!S_ISREG(st.st_mode) || st.st_nlink != 1) {
+		log_warnx("%s: not a file of ours", path);
+		return -1;
+	}
+	if (fchown(fd, b->ids.uid, b->ids.gid) < 0) {
 		log_warn("%s", path);
 		return -1;
 	}

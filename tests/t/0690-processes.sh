@@ -100,5 +100,14 @@ stop_sbxd
 [ $(($(date +%s) - before)) -lt $((15 * SLOW)) ] || fail "SIGTERM took long"
 eq "nothing runs" "$(our_processes)" ""
 eq "no socket" "$(find "$RUN" -maxdepth 1 -name '*.sock')" ""
+
+# A front gone wrong has given root's file that name: it stays root's.
+echo theirs >"$W/theirs"
+ln -f "$W/theirs" "$RUN/front.lock"
+timeout 20 "$B/sbxd" -f -c "$W/sbxd.toml" >"$W/refused" 2>&1 &&
+    fail "front.lock may be any file"
+has "why" "$(cat "$W/refused")" "front.lock: not a file of ours"
+eq "whose it is" "$(stat -c %u "$W/theirs")" 0
+rm "$RUN/front.lock"
 run_sbxd
 exit 0
