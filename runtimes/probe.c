@@ -49,6 +49,10 @@ probe_kernel(struct buf *report, struct err *e)
 		(void)buf_adds(report,
 		    "tmpfs with mapped ids: no (6.3): files of bounded disks "
 		    "have the host's ids\n");
+	if (major < 6 || (major == 6 && minor < 6))
+		(void)buf_adds(report,
+		    "tmpfs with extended attributes: no (6.6): files of "
+		    "bounded disks have none\n");
 	return 0;
 }
 
