@@ -199,19 +199,6 @@ conn_any_held(void)
 	return any_held;
 }
 
-void
-conn_send_held(void)
-{
-	struct conn *c;
-
-	any_held = false;
-	TAILQ_FOREACH (c, &conns, link)
-		if (c->held && !c->dead) {
-			flush(c);
-			settle(c);
-		}
-}
-
 char *
 conn_binary(struct conn *c, size_t n)
 {
@@ -327,6 +314,19 @@ handle_frames(struct conn *c)
 	if (c->in.len == 0)
 		buf_done(&c->in);
 	settle(c);
+}
+
+void
+conn_send_held(void)
+{
+	struct conn *c;
+
+	any_held = false;
+	TAILQ_FOREACH (c, &conns, link)
+		if (c->held && !c->dead) {
+			flush(c);
+			handle_frames(c); /* those that waited for room */
+		}
 }
 
 static void
