@@ -136,6 +136,13 @@ take_back(struct work *w)
 	return false;
 }
 
+/* As a disk's: these calls end by no signal but one that ends the caller. */
+static bool
+is_killed(fuse_req_t req)
+{
+	return signals_of(fuse_req_ctx(req)->pid) == SIGNALS_END;
+}
+
 /* Where it runs, its thread waits for us before it frees w. */
 static void
 interrupted(fuse_req_t req, void *arg)
@@ -143,7 +150,8 @@ interrupted(fuse_req_t req, void *arg)
 	struct work *w = arg;
 	bool back;
 
-	(void)req;
+	if (!is_killed(req))
+		return;
 	(void)pthread_mutex_lock(&lock);
 	back = take_back(w);
 	(void)pthread_mutex_unlock(&lock);
@@ -158,12 +166,14 @@ work_add(struct work *w)
 {
 	/* One that is interrupted already would be from within
 	 * fuse_req_interrupt_func, which cannot be. */
-	if (w->req != NULL && fuse_req_interrupted(w->req)) {
+	bool was = w->req != NULL && fuse_req_interrupted(w->req);
+
+	if (was && is_killed(w->req)) {
 		w->result = -EINTR;
 		finish(w);
 		return;
 	}
-	if (w->req != NULL)
+	if (w->req != NULL && !was)
 		fuse_req_interrupt_func(w->req, interrupted, w);
 	(void)pthread_mutex_lock(&lock);
 	STAILQ_INSERT_TAIL(&waiting, w, link);
