@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "runtimes/child.h"
 #include "runtimes/dirs.h"
@@ -167,6 +168,29 @@ wait_left(int seconds)
 	return true;
 }
 
+/*
+ * The kernel says so a moment before it is true (exec_mmap), and what is set
+ * for a process in between is set for all who share its memory. It has left
+ * when the program is another one; of a dead one nothing can be told.
+ */
+static bool
+wait_exec(int proc)
+{
+	struct timespec pause = { .tv_nsec = 20000 };
+	int64_t until = clock_ms() + KILL_WAIT_S * 1000;
+	struct stat ours, its;
+
+	if (stat("/proc/self/exe", &ours) < 0)
+		return false;
+	while (fstatat(proc, "exe", &its, 0) == 0 &&
+	    its.st_dev == ours.st_dev && its.st_ino == ours.st_ino) {
+		if (clock_ms() > until)
+			return false;
+		(void)nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
 static void
 reap(int pidfd)
 {
@@ -266,6 +290,8 @@ static int
 confine(
     const char *id, const struct record *r, const struct ends *n, struct err *e)
 {
+	if (!wait_exec(n->proc))
+		return err_setx(e, ETIMEDOUT, "sandbox %s: no exec", id);
 	/* a help for the host only: it may be refused */
 	(void)fd_write_at(n->proc, "oom_score_adj", OOM_SCORE_ADJ);
 	return n->files ? 0 : cgroup_limit(&native.cgroups, id, &r->limits, e);
