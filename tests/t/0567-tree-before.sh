@@ -46,6 +46,8 @@ mv "$first/b" "$first/c"
 has "renamed in the first" "$(cat "$second/c/status")" $'name c\n'
 [ ! -e "$second/b" ] || fail "the second has the old name"
 echo 'sleep .3; echo across' >"$first/c/exec"
+# Its close is told to the daemon in its own time, the second does not wait.
+wait_for 5 [ -e "$second/c/jobs/last" ]
 eq "a job of the other mount" "$(cat "$second/c/exec")" across
 echo data >"$first/c/fs/root/f"
 eq "a file of the other mount" "$(cat "$second/c/fs/root/f")" data
