@@ -70,7 +70,8 @@ control_mkdir(fuse_req_t req, struct node *parent, const char *name)
 	c->text = xstrdup(name);
 	call_node(c, parent);
 	call_send(c, "create",
-	    json_pack("{s:s,s:b,s:b}", "name", name, "wait", 0, "hold", 0));
+	    json_pack("{s:s,s:s,s:b,s:b}", "file", ".", "name", name, "wait", 0,
+		"hold", 0));
 }
 
 /*** rmdir and unlink ***/

@@ -46,6 +46,7 @@ why EPERM '.: down: a sandbox can be given another name, and no more' \
 why EPERM "a: ?: nothing can be made here" 'open(b"a/\xff", "w")'
 why EPERM 'a: \x0a: nothing can be made here' 'open("a/\n", "w")'
 
+why EINVAL '.: name a b: only letters' 'os.mkdir("a b")'
 why EACCES 'new: open it to read and write' 'open("new")'
 why EACCES 'a/jobs/new: open it to read and write' 'open("a/jobs/new", "w")'
 why EHOSTDOWN 'down/exec: the sandbox is stopped' 'open("down/exec", "w")'
