@@ -116,6 +116,7 @@ struct sandbox {
 	int64_t active_ms;  /* last use, real time, for idle */
 	int applying;	    /* limits on their way to the broker */
 	bool lost;	    /* its disk: a start makes it anew */
+	bool row_stays;	    /* destroyed; its row was not to be deleted yet */
 	uint64_t oom_kills; /* as far as they were looked at */
 	/* below is front_impl.h's */
 	unsigned refs;

@@ -208,8 +208,11 @@ front_stop(struct front *f, bool keep_guests)
 	poolrun_stop(f);
 	for (sb = TAILQ_FIRST(&f->sandboxes); sb != NULL; sb = next) {
 		next = TAILQ_NEXT(sb, link);
-		if (sandbox_stop(sb, 0, &e) < 0)
-			log_warnx("sandbox %s: %s", sb->id, e.text);
+		if (sandbox_stop(sb, 0, &e) == 0)
+			continue;
+		/* its row cannot be written: down it goes nevertheless */
+		log_warnx("sandbox %s: %s", sb->id, e.text);
+		life_stop(sb);
 	}
 	p->stop_by_ms = clock_ms() + STOP_MS;
 	(void)uv_timer_start(&p->stop, on_stop, 0, STOP_LOOK_MS);

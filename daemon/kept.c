@@ -358,38 +358,57 @@ kept_read(struct kept *k, enum job_stream s, uint64_t off, void *p, size_t n)
 	return fd < 0 ? -errno : read_at(fd, off, p, n);
 }
 
-/* The end record still has the bytes, the file has them as well. */
-static void
-journal_to_file(struct kept *k)
+/* The end record still has the bytes, the file has them as well. What does not
+ * fit on the disk stays where it is. */
+static int
+small_to_file(struct kept *k)
 {
 	char bytes[SPOOL_SMALL_MAX + KEPT_MARK_MAX];
-	uint64_t size[3];
+	struct kept was = *k;
 	size_t n = (size_t)k->size[JOB_BOTH];
+	ssize_t got;
 
-	if (n > sizeof(bytes) ||
-	    read_at(k->sp->journal_fd, k->journal_at, bytes, n) != (ssize_t)n)
-		return;
-	memcpy(size, k->size, sizeof(size));
+	if (k->where == KEPT_FILE || n > sizeof(bytes))
+		return 0;
+	got = k->where == KEPT_MEMORY
+	    ? read_memory(k, JOB_BOTH, 0, bytes, n)
+	    : read_at(k->sp->journal_fd, k->journal_at, bytes, n);
+	if (got != (ssize_t)n)
+		return 0;
 	memset(k->size, 0, sizeof(k->size));
 	k->nsegs = 1;
 	k->where = KEPT_FILE;
-	if (size[JOB_STDOUT] != 0)
-		file_add(k, JOB_STDOUT, bytes, (size_t)size[JOB_STDOUT]);
-	if (size[JOB_STDERR] != 0)
-		file_add(k, JOB_STDERR, bytes + size[JOB_STDOUT],
-		    (size_t)size[JOB_STDERR]);
-	close_fd(&k->data_fd);
-	close_fd(&k->idx_fd);
+	k->truncated = false;
+	if (was.size[JOB_STDOUT] != 0)
+		file_add(k, JOB_STDOUT, bytes, (size_t)was.size[JOB_STDOUT]);
+	if (was.size[JOB_STDERR] != 0)
+		file_add(k, JOB_STDERR, bytes + was.size[JOB_STDOUT],
+		    (size_t)was.size[JOB_STDERR]);
+	if (was.where == KEPT_JOURNAL || k->truncated) {
+		close_fd(&k->data_fd);
+		close_fd(&k->idx_fd);
+	}
+	if (k->truncated) {
+		was.has_files = true;
+		*k = was;
+		return -ENOSPC;
+	}
+	k->truncated = was.truncated;
+	buf_done(&k->mem[0]);
+	buf_done(&k->mem[1]);
+	return 0;
 }
 
 int
 kept_open(struct kept *k)
 {
-	int fd;
+	int fd = small_to_file(k);
 
-	if (k->where == KEPT_JOURNAL)
-		journal_to_file(k);
-	kept_to_file(k);
+	if (fd < 0)
+		return fd;
+	/* not even the mark that says so */
+	if (k->truncated && k->size[JOB_BOTH] == 0)
+		return -ENOSPC;
 	fd = open_own(k, "data", O_RDONLY);
 	if (fd < 0 && errno == ENOENT) {
 		k->has_files = true;

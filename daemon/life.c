@@ -120,6 +120,21 @@ life_begin(struct sandbox *sb, enum sb_state state)
 	}
 }
 
+/* The same of a row: what cannot be written has not begun. */
+static int
+begin_written(struct sandbox *sb, enum sb_state state, struct err *e)
+{
+	enum sb_state old = sb->state;
+
+	sb->state = state;
+	if (sb_store(sb, e) < 0) {
+		sb->state = old;
+		return -1;
+	}
+	life_begin(sb, state);
+	return 0;
+}
+
 static void
 ask(struct sandbox *sb, const struct broker_req *q, broker_done *done)
 {
@@ -455,12 +470,17 @@ static void
 reclaimed(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
 {
 	struct sandbox *sb = arg;
+	struct err ignored;
 
 	(void)fds;
 	(void)nfds;
 	if (rep != NULL && rep->code != 0) {
 		log_warnx("sandbox %s: destroy: %.*s", sb->id,
 		    (int)sizeof(rep->text) - 1, rep->text);
+		retry_later(sb);
+		return;
+	}
+	if (sb->row_stays && store_delete(sb->f->store, sb->id, &ignored) < 0) {
 		retry_later(sb);
 		return;
 	}
@@ -514,6 +534,21 @@ life_reclaim(struct sandbox *sb)
 	ask_destroy(sb);
 }
 
+/* Where the disk is full this is what makes room on it: the row goes when the
+ * rest has gone. */
+static int
+delete_row(struct sandbox *sb, struct err *e)
+{
+	if (store_delete(sb->f->store, sb->id, e) == 0)
+		return 0;
+	sb->row_stays = e->code == ENOSPC;
+	if (!sb->row_stays)
+		return -1;
+	log_warnx(
+	    "sandbox %s: destroy: its row stays for now: %s", sb->id, e->text);
+	return 0;
+}
+
 int
 sandbox_destroy(struct sandbox *sb, struct err *e)
 {
@@ -526,7 +561,7 @@ sandbox_destroy(struct sandbox *sb, struct err *e)
 	if (sb->protect)
 		return err_setx(e, EBUSY,
 		    "the sandbox is protected: echo protect off > ctl");
-	if (store_delete(sb->f->store, sb->id, e) < 0)
+	if (delete_row(sb, e) < 0)
 		return -1;
 	life_begin(sb, SB_DESTROYING);
 	sb->f->destroys++;
@@ -554,11 +589,8 @@ sandbox_destroy(struct sandbox *sb, struct err *e)
 static int
 start_anew(struct sandbox *sb, struct err *e)
 {
-	sb->state = SB_CREATING;
-	if (sb_store(sb, e) < 0) {
-		sb->state = SB_ERROR;
+	if (begin_written(sb, SB_CREATING, e) < 0)
 		return -1;
-	}
 	sb->lost = false;
 	sb->keep_failed = true;
 	life_recreate(sb);
@@ -575,11 +607,8 @@ sandbox_start(struct sandbox *sb, struct err *e)
 		return r;
 	if (sb->lost)
 		return start_anew(sb, e);
-	life_begin(sb, SB_STARTING);
-	if (sb_store(sb, e) < 0) {
-		sb->state = SB_STOPPED;
+	if (begin_written(sb, SB_STARTING, e) < 0)
 		return -1;
-	}
 	sb_announce(sb);
 	ask_op(sb, BROKER_START, came_up);
 	return 0;
@@ -631,8 +660,7 @@ sandbox_stop(struct sandbox *sb, int64_t grace_ms, struct err *e)
 
 	if ((r = may(sb, VERB_STOP, e)) <= 0)
 		return r;
-	life_begin(sb, SB_STOPPING);
-	if (sb_store(sb, e) < 0)
+	if (begin_written(sb, SB_STOPPING, e) < 0)
 		return -1;
 	sb_announce(sb);
 	if (grace_ms <= 0 || jobs_running(sb) == 0 || sb->agent == NULL) {

@@ -128,7 +128,7 @@ spool_cmd(struct spool *sp, uint64_t at, void *p, size_t n)
 	return pread(fd, p, n, (off_t)at) == (ssize_t)n;
 }
 
-static void
+static bool
 put_end(struct spool *sp, const struct spool_end *s, struct kept *k,
     const struct iovec blob[2])
 {
@@ -150,10 +150,10 @@ put_end(struct spool *sp, const struct spool_end *s, struct kept *k,
 	v[2] = blob[0];
 	v[3] = blob[1];
 	v[4] = piece("\n", 1);
-	if (put(sp, v, 5))
-		k->journal_at = sp->journal_len - 1 - blob_len;
-	else if (k->where == KEPT_JOURNAL)
-		memset(k->size, 0, sizeof(k->size));
+	if (!put(sp, v, 5))
+		return false;
+	k->journal_at = sp->journal_len - 1 - blob_len;
+	return true;
 }
 
 void
@@ -162,14 +162,15 @@ spool_end(struct spool *sp, const struct spool_end *s, struct kept *k)
 	struct iovec blob[2] = { { NULL, 0 }, { NULL, 0 } };
 
 	if (k->where == KEPT_FILE) {
-		put_end(sp, s, k, blob);
+		(void)put_end(sp, s, k, blob);
 		kept_done(k);
 		return;
 	}
 	blob[0] = piece(k->mem[0].data, k->mem[0].len);
 	blob[1] = piece(k->mem[1].data, k->mem[1].len);
 	k->where = KEPT_JOURNAL;
-	put_end(sp, s, k, blob);
+	if (!put_end(sp, s, k, blob)) /* it is little, and all there is */
+		k->where = KEPT_MEMORY;
 }
 
 void
@@ -214,7 +215,8 @@ spool_rewrite_end(struct spool *sp, const struct spool_end *s, struct kept *k)
 	if (k->where == KEPT_JOURNAL && n <= sizeof(bytes) &&
 	    pread(sp->old_fd, bytes, n, (off_t)k->journal_at) == (ssize_t)n)
 		blob[0] = piece(bytes, n);
-	put_end(sp, s, k, blob);
+	if (!put_end(sp, s, k, blob) && k->where == KEPT_JOURNAL)
+		memset(k->size, 0, sizeof(k->size));
 }
 
 void
