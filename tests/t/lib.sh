@@ -410,6 +410,7 @@ sweep() {
 
 	for p in $(our_processes); do
 		[ "$p" != "$sbxd_pid" ] || continue
+		! gone "$p" || continue # it was ending just then
 		leak "process $p: $(title "$p")" \
 		    "$(grep -s ^State "/proc/$p/status")"
 		kill -KILL "$p" 2>/dev/null
