@@ -57,13 +57,17 @@ end_count(struct work *w)
 		(void)fuse_reply_write(w->req, (size_t)w->result);
 }
 
-static _Thread_local char bytes[IO_BYTES];
+/* The thread's for good. An array here would be in each thread's memory, and
+ * the process that connects to another machine has one for each sandbox. */
+static _Thread_local char *bytes;
 
 static ssize_t
 run_read(struct work *w)
 {
 	const struct io *io = (const struct io *)w;
 
+	if (bytes == NULL)
+		bytes = xmalloc(IO_BYTES);
 	return result(pread(io->fd, bytes, io->len, io->off));
 }
 

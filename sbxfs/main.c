@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -401,6 +402,19 @@ check_remote(void)
 		fatalx("%s", e.text);
 }
 
+/* One for each file that is open in fs/; over a network four for each sandbox
+ * that is asked. Nothing here uses select(2). */
+static void
+raise_files(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
+		return;
+	rl.rlim_cur = rl.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &rl);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -411,6 +425,7 @@ main(int argc, char **argv)
 	proc_title_init(argv);
 	/* What a caller left open would stay open for as long as we live. */
 	(void)close_range(3, ~0u, 0);
+	raise_files();
 	log_init("sbxfs", false, false);
 	given = parse_options(argc, argv);
 	/* The title takes argv away: what is needed of it is copied. */

@@ -1,13 +1,14 @@
-"""A link that is slow: what comes to a port goes on to another, later.
+"""A link that is slow: what comes to a port goes on to another, later. FILE
+gets a byte for each piece that goes there.
 
-    slow_link.py PORT TO_PORT MILLISECONDS
+    slow_link.py PORT TO_PORT MILLISECONDS FILE
 """
 import asyncio
 import sys
 
 
-async def carry(reader, writer, seconds):
-    """Each chunk that long after it came, in order, however many are on
+async def carry(reader, writer, seconds, count):
+    """Each piece that long after it came, in order, however many are on
     their way."""
     loop = asyncio.get_running_loop()
     end = loop.create_future()
@@ -19,6 +20,8 @@ async def carry(reader, writer, seconds):
             end.set_result(None)
     try:
         while data := await reader.read(1 << 18):
+            if count:
+                count.write(b'.')
             loop.call_later(seconds, put, data)
     except OSError:
         pass
@@ -27,14 +30,16 @@ async def carry(reader, writer, seconds):
     writer.close()
 
 
-async def main(port, to_port, ms):
+async def main(port, to_port, ms, count):
     async def accepted(reader, writer):
-        there = await asyncio.open_connection('127.0.0.1', to_port)
-        await asyncio.gather(carry(reader, there[1], ms / 1000),
-                             carry(there[0], writer, ms / 1000))
+        back, there = await asyncio.open_connection('127.0.0.1', to_port)
+        await asyncio.gather(carry(reader, there, ms / 1000, count),
+                             carry(back, writer, ms / 1000, None))
     server = await asyncio.start_server(accepted, '127.0.0.1', port)
     async with server:
         await server.serve_forever()
 
 
-asyncio.run(main(*map(int, sys.argv[1:])))
+if __name__ == '__main__':
+    with open(sys.argv[4], 'ab', buffering=0) as f:
+        asyncio.run(main(*map(int, sys.argv[1:4]), f))
