@@ -1,5 +1,6 @@
-"""Hosts with version 1 alone and with no cgroup at all, as this one looks
-after what it has is unmounted in a mount namespace of the case's own."""
+"""Hosts with version 2, with version 1 alone and with no cgroup at all, as
+this one looks after what it has is unmounted in a mount namespace of the
+case's own."""
 # limit 120
 import errno
 import os
@@ -15,6 +16,43 @@ need_root()
 def mounted(kind):
     with open('/proc/self/mountinfo', encoding='utf-8') as f:
         return [line.split()[4] for line in f if f' - {kind} ' in line]
+
+
+def version_2():
+    """Without its controllers it freezes and kills all the same."""
+    if not mounted('cgroup2'):
+        skip('needs a host with cgroup version 2')
+    home = Home()
+    rt = home.worker()
+    top = os.path.join(mounted('cgroup2')[0], home.cgroup)
+    sid = rt.create(limits=(64 << 20, 500, 40, 32 << 20))
+
+    def value(file):
+        with open(f'{top}/{file}', encoding='utf-8') as f:
+            return f.read().rstrip('\n')
+
+    given = value('cgroup.controllers').split()
+    for controller, file, want in (
+            ('memory', 'memory.max', str(64 << 20)),
+            ('memory', 'memory.swap.max', '0'),
+            ('memory', 'memory.oom.group', '1'),
+            ('cpu', 'cpu.max', '50000 100000'), ('pids', 'pids.max', '40')):
+        if controller in given and (os.path.exists(f'{top}/{sid}/{file}') or
+                                    'swap' not in file):
+            eq(file, value(f'{sid}/{file}'), want)
+    rt.ask('freeze', sid, 1)
+    has('frozen', value(sid + '/cgroup.events'), 'frozen 1')
+    rt.ask('freeze', sid, 0)
+    has('thawed', value(sid + '/cgroup.events'), 'frozen 0')
+    rt.ask('stop', sid)
+    has('stopped', value(sid + '/cgroup.events'), 'populated 0')
+    rt.ask('start', sid)
+    _, pid, _, _ = rt.info('start', sid)
+    eq('in a leaf of its own', value(sid + '/p/cgroup.procs'), str(pid))
+    Agent(home, sid).job('for i in 1 2 3 4 5 6; do '
+                         'setsid sh -c "while :; do sleep 0; done" & done')
+    rt.ask('destroy', sid)
+    home.expect_nothing()
 
 
 def version_1():
@@ -73,7 +111,7 @@ def none():
     home.expect_nothing()
 
 
-CASES = {'version_1': version_1, 'none': none}
+CASES = {'version_2': version_2, 'version_1': version_1, 'none': none}
 if len(sys.argv) > 1:
     CASES[sys.argv[1]]()
     sys.exit(0)

@@ -49,7 +49,18 @@ else
 	wait_for 5 eval '[ "$(ooms)" -ge 1 ]'
 	wait_for 5 grep -q '^state error' a/status
 	has "why" "$(cat a/status)" 'out of memory'
+	eq "its job" "$(sed -n 's/^signal //p' a/jobs/last/status)" KILL
+	read -r _ code _ <a/wait
+	eq "its exit" "$code" 137
+	n=$(ooms)
 	check "it starts again" sh -c 'echo start >a/ctl'
+	echo 'echo again' >a/exec
+	eq "and works" "$(cat a/exec)" again
+	has "under its limit" "$(cat a/stats)" "memory_limit $((48 << 20))"
+	echo 'exit 1' >a/exec
+	cat a/wait >/dev/null
+	sleep .3
+	eq "no event without a kill" "$(ooms)" "$n"
 fi
 cd / || exit 1
 exit 0
