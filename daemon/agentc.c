@@ -651,20 +651,23 @@ agentc_new(uv_loop_t *loop, const char *path, const struct agentc_ops *ops,
 	return a;
 }
 
-/* {"jsonrpc":"2.0","method":M,"params":P[,"id":N]}; steals params. */
+/* Steals params; NULL: they are no JSON, or too large. */
 static char *
 make_message(const char *method, json_t *params, json_int_t id, size_t *ret_n)
 {
-	json_t *msg = json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method",
-	    method, "params", params != NULL ? params : json_object());
-	char *text;
+	cleanup_free char *text =
+	    params != NULL ? json_dumps(params, JSON_COMPACT) : xstrdup("{}");
+	char number[32] = "", *msg = NULL;
 
+	json_decref(params);
 	if (id != 0)
-		(void)json_object_set_new(msg, "id", json_integer(id));
-	text = msg != NULL ? json_dumps(msg, JSON_COMPACT) : NULL;
-	json_decref(msg);
-	*ret_n = text != NULL ? strlen(text) : 0;
-	return text;
+		snprintf(number, sizeof(number), ",\"id\":%lld", (long long)id);
+	if (text != NULL)
+		msg = xasprintf("{\"jsonrpc\":\"2.0\",\"method\":\"%s\","
+				"\"params\":%s%s}",
+		    method, text, number);
+	*ret_n = msg != NULL ? strlen(msg) : 0;
+	return msg;
 }
 
 /* Binary and JSON are one message, unless descriptors come with the JSON. */
