@@ -41,8 +41,9 @@ enum {
 	TREE_JOB_FILES(TREE_JOB_MODE)
 };
 
-/* Of jobs/new, and of a job's directory. */
+/* Of jobs/new, of the link jobs/last, and of a job's directory. */
 #define TREE_JOBS_NEW 0600
+#define TREE_JOBS_LAST 0777
 #define TREE_JOB_DIR 0700
 
 #endif

@@ -18,8 +18,8 @@ struct row {
 
 #define ROW(name, mode) { #name, mode },
 
-static const struct row box_files[] = { TREE_BOX_FILES(ROW){
-    "jobs/new", TREE_JOBS_NEW } };
+static const struct row box_files[] = { { "jobs/new", TREE_JOBS_NEW },
+	{ "jobs/last", TREE_JOBS_LAST }, TREE_BOX_FILES(ROW) };
 static const struct row job_files[] = { TREE_JOB_FILES(ROW) };
 
 #define NROWS(rows) (sizeof(rows) / sizeof((rows)[0]))

@@ -111,7 +111,7 @@ fill_attr(const struct sbxfs *s, const struct node *n, struct stat *st)
 	st->st_mode = f->mode;
 	st->st_nlink = 1;
 	st->st_mtime = (time_t)(n->box != NULL ? n->box->created : s->since);
-	if (f->kind == KIND_LINK)
+	if (f->kind == KIND_LINK && f->at == AT_TOP)
 		st->st_uid = n->box->uid;
 	else if (n->box != NULL)
 		own_of_box(s, n, st);

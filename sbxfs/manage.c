@@ -280,7 +280,8 @@ own_params(const struct node *n, const struct stat *st, int to_set)
 	json_t *p = node_params(n); /* of NAME/ and jobs/N/ without a file */
 
 	if (n->file->at == AT_JOBS && n->job == 0)
-		json_object_set_new(p, "file", json_string("jobs/new"));
+		json_object_set_new(
+		    p, "file", json_sprintf("jobs/%s", n->file->name));
 	if ((to_set & FUSE_SET_ATTR_MODE) != 0)
 		json_object_set_new(
 		    p, "mode", json_integer(st->st_mode & 07777));
@@ -304,7 +305,8 @@ control_setattr(
 		return;
 	}
 	if ((to_set & SET_OWN) != 0 &&
-	    (n->file == &file_top || n->file->kind == KIND_LINK)) {
+	    (n->file == &file_top ||
+		(n->file->kind == KIND_LINK && n->file->at == AT_TOP))) {
 		reply_why(req, n, EPERM, "its owner and mode stay as they are");
 		return;
 	}

@@ -393,8 +393,14 @@ for path, mode in ('profiles', 0o755), ('a', 0o700), ('a/jobs', 0o700), \
     expect(path, 'mode', oct(os.stat(path).st_mode & 0o7777), oct(mode))
     expect(path, 'utimes', ok(lambda: os.utime(path, (1, 1))), 'ok')
     expect(path, 'truncate', ok(lambda: os.truncate(path, 0)), 'EISDIR')
-for path in 'a/jobs/last', '.':
+ID = [l.split()[1] for l in open('a/status') if l.startswith('id ')][0]
+for path in ID, '.':
     expect(path, 'chown', ok(lambda: os.lchown(path, 7, 8)), 'EPERM')
+if not REMOTE: # chown -R meets it
+    os.lchown('a/jobs/last', 7, 8)
+    st = os.lstat('a/jobs/last')
+    expect('a/jobs/last', 'chown', (st.st_uid, st.st_gid, oct(st.st_mode)),
+           (7, 8, '0o120777'))
 expect('.', 'chmod', ok(lambda: os.chmod('.', 0o777)), 'EPERM')
 
 # env, which keeps what it is given.
