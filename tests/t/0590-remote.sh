@@ -189,6 +189,14 @@ eq "of a stopped one" "$(cat "$M/web/fs/root/f")" f
 echo g >"$M/web/fs/root/g" || fail "write to a stopped one"
 echo start >"$M/web/ctl" || fail start
 eq "and started" "$(cat "$M/web/fs/root/g")" g
+# What was open is lost with its agent, and says so; a new open is there.
+exec 3<"$M/web/fs/root/f" 4>>"$M/web/fs/root/g"
+echo stop >"$M/web/ctl" && echo start >"$M/web/ctl" || fail "stop, start"
+cat <&3 >/dev/null 2>"$W/err" && fail "a read of what was open before"
+has "its errno" "$(cat "$W/err")" 'Input/output error'
+has "a write" "$( (echo lost >&4) 2>&1)" 'Input/output error'
+eq "a new open" "$(cat "$M/web/fs/root/f" "$M/web/fs/root/g" | tr -d '\n')" fg
+exec 3<&- 4>&-
 # Who only looks does not see its agents come and go.
 /usr/bin/python3 - "$M/web" <<'P' || fail "a look failed meanwhile"
 import os, sys, threading

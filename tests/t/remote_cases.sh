@@ -6,7 +6,7 @@
 need_root
 need_fuse
 
-# remote_cases NAME...
+# remote_cases NAME...: as they are without SBX_LONG.
 remote_cases() {
 	local name failed=
 
@@ -15,7 +15,7 @@ remote_cases() {
 	for name; do
 		[ -f "$TOP/tests/t/$name.sh" ] || fail "no case $name"
 		mkdir "$W/$name"
-		if ! MOUNT=remote W=$W/$name bash "$TOP/tests/t/$name.sh" \
+		if ! SBX_LONG='' MOUNT=remote W=$W/$name bash "$TOP/tests/t/$name.sh" \
 		    >"$W/$name.log" 2>&1; then
 			tail -n 20 "$W/$name.log"
 			failed="$failed $name"

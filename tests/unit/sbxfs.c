@@ -9,6 +9,7 @@
 #include "lib/mem.h"
 #include "sbxfs/box.h"
 #include "sbxfs/files.h"
+#include "sbxfs/fs.h"
 #include "sbxfs/lines.h"
 #include "sbxfs/links.h"
 #include "sbxfs/nodes.h"
@@ -471,6 +472,19 @@ START_TEST(root_inside_is_the_owner_outside)
 }
 END_TEST
 
+/* An agent may say anything. */
+START_TEST(only_attributes_of_users_are_listed)
+{
+	char some[] = "user.a\0security.x\0\0user.bc\0trusted.y";
+	char cut[] = { 'u', 's', 'e', 'r', '.', 'a' };
+
+	ck_assert_int_eq(fs_user_names(some, sizeof(some)), 15);
+	ck_assert_mem_eq(some, "user.a\0user.bc", 15);
+	ck_assert_int_eq(fs_user_names(cut, sizeof(cut)), -EIO);
+	ck_assert_int_eq(fs_user_names(cut, 0), 0);
+}
+END_TEST
+
 /*** The suite ***/
 
 #define NTESTS(t) (sizeof(t) / sizeof(*(t)))
@@ -509,7 +523,8 @@ main(void)
 	const TTest *const tree[] = {
 		a_path_is_in_the_tree_of_its_longest_prefix,
 		prefixes_and_what_is_above_them_stay,
-		root_inside_is_the_owner_outside
+		root_inside_is_the_owner_outside,
+		only_attributes_of_users_are_listed
 	};
 	Suite *s = suite_create("sbxfs");
 	SRunner *sr = srunner_create(s);
