@@ -11,7 +11,10 @@ low=$((20000 + RANDOM % 9000))
 start_sbxd '[limits]' 'max_tunnels = 3' 'max_connections_per_tunnel = 2' \
     "tunnel_port_min = $low" "tunnel_port_max = $((low + 40))"
 start_sbxfs
-idle=$(find "/proc/$(role 'sbxd: front')/fd" -mindepth 1 | wc -l)
+front_sockets() {
+	find "/proc/$(role 'sbxd: front')/fd" -lname 'socket:*' | wc -l
+}
+idle=$(front_sockets)
 mkdir "$M/web" || fail mkdir
 cp "$TOP/tests/t/ports_server.py" "$M/web/fs/root/" || fail cp
 
@@ -202,7 +205,7 @@ wait_for 10 grep -q ' web destroyed' "$M/events"
 client "$used" ask x 2>/dev/null && fail "its port outlived it"
 # Any of them would hold its network.
 no_sockets() {
-	[ "$(front_fds)" -le "$idle" ]
+	[ "$(front_sockets)" -le "$idle" ]
 }
 
 wait_for 5 no_sockets
