@@ -344,12 +344,19 @@ poolrun_reload(struct front *f)
 void
 poolrun_stop(struct front *f)
 {
+	struct sandbox *sb;
 	struct keeper *k;
 
 	f->pool->stopped = true;
-	TAILQ_FOREACH (k, &f->pool->keepers, link)
+	TAILQ_FOREACH (k, &f->pool->keepers, link) {
 		while (!TAILQ_EMPTY(&k->ready))
 			end_ready(k, TAILQ_FIRST(&k->ready));
+		while ((sb = TAILQ_FIRST(&k->starting)) != NULL) {
+			TAILQ_REMOVE(&k->starting, sb, link);
+			k->plan.starting--;
+			life_reclaim(sb);
+		}
+	}
 }
 
 int

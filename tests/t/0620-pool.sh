@@ -97,4 +97,25 @@ refused "$M/pool" 'default 1 min=x' 'Invalid argument' 'expected a number'
 eq "as it was, still" "$(pool)" 'default 2 min=0 max=3'
 http PUT /pools/default '{"count":1}' >/dev/null
 eq "by HTTP" "$(pool)" 'default 1 min=1 max=3'
+
+# Stopped while it is being filled: nothing is left of what was beginning.
+destroy_all
+stop_sbxfs
+stop_sbxd
+POOL_MIN=0
+for n in 1 2 3 4 5 6 7 8; do
+	start_sbxd
+	# asked for and stopped by one process, to be soon enough
+	/usr/bin/python3 - "$SOCK" "$sbxd_pid" $n <<'P'
+import os, signal, socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(b'PUT /pools/default HTTP/1.1\r\nHost: x\r\n'
+          b'Content-Length: 11\r\n\r\n{"count":1}')
+time.sleep(0.0004 * int(sys.argv[3]))
+os.kill(int(sys.argv[2]), signal.SIGTERM)
+P
+	stop_sbxd
+	eq "left by stop $n" "$(ls "$DATA/sandboxes")" ""
+done
 exit 0
