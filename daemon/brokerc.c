@@ -190,7 +190,7 @@ static int
 read_packet(struct sock *s)
 {
 	struct brokerc *b = s->b;
-	struct broker_rep rep;
+	struct broker_rep rep = { 0 };
 	struct ask *a = s->ask;
 	int fds[FD_PASS_MAX];
 	size_t nfds = 0;
@@ -199,6 +199,12 @@ read_packet(struct sock *s)
 	n = fd_recv(s->fd, &rep, sizeof(rep), fds, &nfds);
 	if (n == -EAGAIN)
 		return 0;
+	if (n == -EPROTO) { /* all of it is here but what has no room here */
+		rep.code = EMFILE;
+		(void)str_copy(
+		    rep.text, "too many files are open", sizeof(rep.text));
+		n = sizeof(rep);
+	}
 	if (a == NULL || !rep_ok(&rep, n)) {
 		while (nfds > 0)
 			(void)close(fds[--nfds]);

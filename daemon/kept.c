@@ -84,14 +84,18 @@ switch_stream(struct kept *k, enum job_stream s)
 static void
 file_add(struct kept *k, enum job_stream s, const void *p, size_t n)
 {
+	int why;
+
 	if (k->data_fd < 0)
 		k->data_fd = open_own(k, "data", O_RDWR | O_CREAT);
 	k->has_files = true;
 	if (k->data_fd < 0 ||
 	    (((k->nsegs - 1) & 1) != s && !switch_stream(k, s)) ||
 	    pwrite(k->data_fd, p, n, (off_t)k->size[JOB_BOTH]) != (ssize_t)n) {
+		why = errno;
 		spool_failed(k->sp, "data");
 		k->truncated = true;
+		errno = why;
 		return;
 	}
 	k->size[s] += n;
@@ -379,6 +383,7 @@ small_to_file(struct kept *k)
 	k->nsegs = 1;
 	k->where = KEPT_FILE;
 	k->truncated = false;
+	errno = 0;
 	if (was.size[JOB_STDOUT] != 0)
 		file_add(k, JOB_STDOUT, bytes, (size_t)was.size[JOB_STDOUT]);
 	if (was.size[JOB_STDERR] != 0)
@@ -391,7 +396,7 @@ small_to_file(struct kept *k)
 	if (k->truncated) {
 		was.has_files = true;
 		*k = was;
-		return -ENOSPC;
+		return errno != 0 ? -errno : -ENOSPC; /* short: no room */
 	}
 	k->truncated = was.truncated;
 	buf_done(&k->mem[0]);
