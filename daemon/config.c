@@ -25,7 +25,7 @@ static unsigned unheld; /* RT_LIMIT bits */
 /* Lines of a profile or an image, for checks that come at the end. */
 struct where {
 	const void *object;
-	int line, image, max;
+	int line, image, memory, max;
 };
 
 struct loader {
@@ -206,6 +206,8 @@ on_profile(struct loader *l, const struct toml_item *it, struct err *e)
 	w = where_is(l, p);
 	if (strcmp(it->parts[3], "image") == 0)
 		w->image = it->line;
+	else if (strcmp(it->parts[3], "memory") == 0)
+		w->memory = it->line;
 	else if (strcmp(it->parts[3], "max") == 0)
 		w->max = it->line;
 	return config_set_value(&f, it->value, e);
@@ -428,8 +430,8 @@ check_profile(const struct loader *l, struct profile *p, struct err *e)
 	if (p->limits.memory_bytes != 0 &&
 	    p->limits.memory_bytes < RT_MEMORY_MIN)
 		return err_setx(e, EINVAL,
-		    "pool.base.%s.memory must be 0, or >= %d", p->name,
-		    RT_MEMORY_MIN);
+		    "line %d: pool.base.%s.memory must be 0, or >= %d",
+		    w->memory, p->name, RT_MEMORY_MIN);
 	if (p->pool_min < 0)
 		p->pool_min =
 		    p->pool_max >= 0 && p->pool_max < base ? p->pool_max : base;

@@ -57,7 +57,7 @@ START_TEST(the_pool_of_a_profile_has_room_for_its_minimum)
 	fails("[pool.base.x]\nmin = 5\nmax = 2",
 	    "line 3: pool.base.x.max must be >= its min, 5");
 	fails("[pool.base.x]\nmemory = '4095k'",
-	    "pool.base.x.memory must be 0, or >= 4194304");
+	    "line 2: pool.base.x.memory must be 0, or >= 4194304");
 	loads("[pool.base.x]\nmemory = '4m'\n[pool.base.y]\nmemory = 0");
 	warns("[pool]\nmax_warm = 3\n[pool.base.x]\nmin = 9",
 	    "the profiles' min are 11 together, pool.max_warm is 3");
