@@ -11,7 +11,8 @@
 #include "sbxfs/remote_impl.h"
 #include "sbxfs/trees.h"
 
-#define BLOCK_BYTES (1 << 20)
+#define BLOCK_MIN (64 << 10)
+#define BLOCK_MAX (1 << 20)
 /* How long what was said of an open file is not asked for again. */
 #define JUST_MS 10
 
@@ -101,6 +102,20 @@ from_ns(json_int_t ns)
 		.tv_nsec = rest };
 }
 
+/* By this cp, cmp and python choose how much they read and write at once; each
+ * time somebody on the network is asked. A buffer costs as well, its pages
+ * are the kernel's meanwhile: a small file has a small one, what is new may
+ * become a large one. */
+static blksize_t
+block_of(off_t size)
+{
+	blksize_t n = BLOCK_MIN;
+
+	while (n < BLOCK_MAX && (size == 0 || n < size))
+		n *= 2;
+	return n;
+}
+
 int
 rstat_take(const struct box *b, const json_t *o, struct stat *st)
 {
@@ -125,9 +140,7 @@ rstat_take(const struct box *b, const json_t *o, struct stat *st)
 	st->st_mode = types[i].type | ((mode_t)mode & 07777);
 	st->st_size = size;
 	st->st_blocks = blocks;
-	/* By this cmp, python and stdio choose how much they read at once; each
-	 * time somebody on the network is asked. */
-	st->st_blksize = S_ISREG(st->st_mode) ? BLOCK_BYTES : 4096;
+	st->st_blksize = S_ISREG(st->st_mode) ? block_of(size) : 4096;
 	st->st_atim = from_ns(atime);
 	st->st_mtim = from_ns(mtime);
 	st->st_ctim = from_ns(ctime);
