@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fuse.h>
 #include <stdlib.h>
 
@@ -53,6 +54,10 @@ handle_opened(fuse_req_t req, struct handle *h, unsigned open_flags)
 		.open_flags = open_flags | OPEN_DIRECT_IO,
 	};
 
+	/* Who only reads has nothing to flush; and where Linux 6.12 does, his
+	 * close waits for a write that waits, and for no signal. */
+	if ((h->flags & O_ACCMODE) == O_RDONLY)
+		out.open_flags |= OPEN_NOFLUSH;
 	if (fuse_reply_buf(req, (const char *)&out, sizeof(out)) != 0) {
 		/* Interrupted meanwhile: there is no open file. */
 		if (h->ops->close != NULL)
