@@ -124,8 +124,8 @@ wait_for 5 reclaimed
 eq "nothing is said of their jobs" "$(grep -c "spool" "$W/sbxd.log")" 0
 
 # A stop that is under way is waited for as well.
-echo 'trap "" TERM; sleep 20' >a/exec
-wait_for 5 grep -q '^running 1' a/status
+echo 'trap "" TERM; touch ready; sleep 20' >a/exec
+wait_for 5 test -e a/fs/root/ready
 echo 'stop 3' >a/ctl &
 wait_for 5 grep -q '^state stopping' a/status
 check "a start behind it" sh -c 'echo start >a/ctl'
