@@ -31,7 +31,8 @@ clean(void)
 {
 	static const char *const names[] = { "sbxd.toml", "state.db",
 		"state.db-wal", "state.db-shm", "events", "events.idx",
-		"errors", "errors.idx", "files.sock" };
+		"events.json", "events.json.idx", "errors", "errors.idx",
+		"files.sock" };
 	char path[64];
 	size_t i;
 
