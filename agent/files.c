@@ -446,6 +446,17 @@ read_at(int fd, char *p, size_t n, off_t off)
 	return (ssize_t)done;
 }
 
+int
+give_binary(struct call *c, size_t n)
+{
+	if (!c->has_id)
+		return 0;
+	conn_binary_done(c->conn, n);
+	json_put_int(&c->out, "len", (int64_t)n);
+	json_put_bool(&c->out, "binary", true);
+	return 0;
+}
+
 static int
 fs_read(struct call *c, void *args)
 {
@@ -461,12 +472,7 @@ fs_read(struct call *c, void *args)
 		return -ENOMEM;
 	if ((n = read_at(h->fd, p, (size_t)a->len, a->off)) < 0)
 		return (int)n;
-	if (!c->has_id)
-		return 0;
-	conn_binary_done(c->conn, (size_t)n);
-	json_put_int(&c->out, "len", n);
-	json_put_bool(&c->out, "binary", true);
-	return 0;
+	return give_binary(c, (size_t)n);
 }
 
 static int

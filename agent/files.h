@@ -57,5 +57,7 @@ struct fs_args {
 void put_stat(struct json_out *o, const struct stat *st);
 /* The descriptor of a handle, or -EBADF. */
 int handle_fd(struct conn *c, int64_t number);
+/* The answer is n bytes, which are at the room that conn_binary gave. */
+int give_binary(struct call *c, size_t n);
 
 #endif

@@ -73,18 +73,11 @@ place_find(struct place *p, const struct call *c, const struct fs_args *a)
 	return p->fd < 0 ? p->fd : 0;
 }
 
-/* The answer is the n bytes that were put at p. */
+/* What a system call left at conn_binary's room is the answer. */
 static int
 give(struct call *c, ssize_t n)
 {
-	if (n < 0)
-		return -errno;
-	if (!c->has_id)
-		return 0;
-	conn_binary_done(c->conn, (size_t)n);
-	json_put_int(&c->out, "len", n);
-	json_put_bool(&c->out, "binary", true);
-	return 0;
+	return n < 0 ? -errno : give_binary(c, (size_t)n);
 }
 
 static int
