@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <gnutls/gnutls.h>
+
 #include "lib/utf8.h"
 
 static const char *const kind_names[] = {
@@ -152,24 +154,14 @@ json_add_string(struct buf *b, const void *data, size_t n)
 int
 json_add_base64(struct buf *b, const void *data, size_t n)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijkl"
-				     "mnopqrstuvwxyz0123456789+/";
-	const unsigned char *p = data;
-	char *to;
-	int r = buf_reserve(b, (n + 2) / 3 * 4, &to);
+	const gnutls_datum_t in = { (unsigned char *)(uintptr_t)data,
+		(unsigned)n };
+	gnutls_datum_t out;
+	int r;
 
-	if (r != 0)
-		return r;
-	for (size_t i = 0; i < n; i += 3) {
-		uint32_t v = (uint32_t)p[i] << 16;
-
-		v |= i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0;
-		v |= i + 2 < n ? p[i + 2] : 0;
-		*to++ = digits[v >> 18];
-		*to++ = digits[v >> 12 & 63];
-		*to++ = i + 1 < n ? digits[v >> 6 & 63] : '=';
-		*to++ = i + 2 < n ? digits[v & 63] : '=';
-	}
-	buf_grew(b, (n + 2) / 3 * 4);
-	return 0;
+	if (gnutls_base64_encode2(&in, &out) < 0)
+		return -ENOMEM;
+	r = buf_add(b, out.data, out.size);
+	gnutls_free(out.data);
+	return r;
 }
