@@ -345,13 +345,12 @@ sandbox_forget_modes(struct sandbox *sb, const char *key)
 	struct err e;
 	bool any = false;
 
-	json_object_foreach_safe(
-	    sb->modes, tmp, k, v) if (strncmp(k, key, len) == 0 &&
-	    (k[len] == '/' || k[len] == '\0'))
-	{
-		(void)json_object_del(sb->modes, k);
-		any = true;
-	}
+	json_object_foreach_safe (sb->modes, tmp, k, v)
+		if (strncmp(k, key, len) == 0 &&
+		    (k[len] == '/' || k[len] == '\0')) {
+			(void)json_object_del(sb->modes, k);
+			any = true;
+		}
 	if (any && sandbox_changed(sb, &e) < 0)
 		log_warnx("sandbox %s: %s", sb->id, e.text);
 }
