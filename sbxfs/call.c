@@ -275,3 +275,24 @@ call_done_err(struct call *c, const struct reply *r)
 {
 	reply_err(c->req, -r->error);
 }
+
+void
+call_done_lines(struct call *c, struct lines *l, const struct reply *r)
+{
+	json_int_t done = 0, error = -r->error;
+	ssize_t n;
+
+	if (r->error == 0 &&
+	    json_unpack(
+		r->result, "{s:I,s:I}", "done", &done, "errno", &error) < 0)
+		error = EIO;
+	if (c->size == 0) {
+		reply_err(c->req, (int)error);
+		return;
+	}
+	n = lines_answer(l, c->size, (size_t)done, (int)error);
+	if (n < 0)
+		reply_err(c->req, (int)-n);
+	else
+		(void)fuse_reply_write(c->req, (size_t)n);
+}

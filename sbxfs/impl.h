@@ -21,6 +21,7 @@
 #include "sbxfs/client.h"
 #include "sbxfs/files.h"
 #include "sbxfs/kernel.h"
+#include "sbxfs/lines.h"
 #include "sbxfs/nodes.h"
 #include "sbxfs/signals.h"
 
@@ -182,6 +183,9 @@ bool calls_look(struct sbxfs *s, int64_t now_ms);
 
 /* A done that answers req with the error, or 0. */
 void call_done_err(struct call *c, const struct reply *r);
+/* What a done does with the front's answer to lines: answers a write of
+ * c->size bytes with how many were done, or a flush (0). */
+void call_done_lines(struct call *c, struct lines *l, const struct reply *r);
 
 /* Answers req with an error, positive or 0, whatever becomes of it. */
 void reply_err(fuse_req_t req, int error);

@@ -10,7 +10,6 @@
 
 #include "lib/mem.h"
 #include "lib/words.h"
-#include "sbxfs/lines.h"
 #include "sbxfs/stream.h"
 
 /* Words before the first read. */
@@ -123,21 +122,7 @@ new_read(fuse_req_t req, struct handle *h, size_t n, off_t off)
 static void
 written(struct call *c, const struct reply *r)
 {
-	struct clone *k = (struct clone *)c->h;
-	json_int_t done = 0, error = -r->error;
-	ssize_t n;
-
-	if (r->error == 0 &&
-	    json_unpack(
-		r->result, "{s:I,s:I}", "done", &done, "errno", &error) < 0)
-		error = EIO;
-	n = lines_answer(&k->lines, c->size, (size_t)done, (int)error);
-	if (n < 0)
-		reply_err(c->req, (int)-n);
-	else if (c->size == 0)
-		reply_err(c->req, 0);
-	else
-		(void)fuse_reply_write(c->req, (size_t)n);
+	call_done_lines(c, &((struct clone *)c->h)->lines, r);
 }
 
 /*** Before the first read ***/

@@ -10,7 +10,6 @@
 
 #include "lib/mem.h"
 #include "sbxfs/impl.h"
-#include "sbxfs/lines.h"
 
 struct snapshot {
 	struct handle h;
@@ -93,19 +92,7 @@ snapshot_read(fuse_req_t req, struct handle *h, size_t n, off_t off)
 static void
 written(struct call *c, const struct reply *r)
 {
-	struct snapshot *sn = (struct snapshot *)c->h;
-	json_int_t done = 0, error = -r->error;
-	ssize_t n;
-
-	if (r->error == 0 &&
-	    json_unpack(
-		r->result, "{s:I,s:I}", "done", &done, "errno", &error) < 0)
-		error = EIO;
-	n = lines_answer(&sn->lines, c->size, (size_t)done, (int)error);
-	if (n < 0)
-		reply_err(c->req, (int)-n);
-	else
-		(void)fuse_reply_write(c->req, (size_t)n);
+	call_done_lines(c, &((struct snapshot *)c->h)->lines, r);
 }
 
 static void
@@ -132,28 +119,19 @@ snapshot_write(fuse_req_t req, struct handle *h, const char *p, size_t n)
 }
 
 static void
-flushed(struct call *c, const struct reply *r)
-{
-	json_int_t error = -r->error;
-
-	if (r->error == 0 &&
-	    json_unpack(r->result, "{s:I}", "errno", &error) < 0)
-		error = EIO;
-	reply_err(c->req, (int)error);
-}
-
-static void
 snapshot_flush(fuse_req_t req, struct handle *h)
 {
 	struct snapshot *sn = (struct snapshot *)h;
 	cleanup_buf struct buf text = BUF_INIT;
+	struct call *c;
 
 	if (lines_flush(&sn->lines, &text) < 0 || text.len == 0) {
 		reply_err(req, 0);
 		return;
 	}
-	call_send_bin(call_new(req, flushed), "write", node_params(h->node),
-	    text.data, text.len);
+	c = call_new(req, written);
+	call_hold(c, h);
+	call_send_bin(c, "write", node_params(h->node), text.data, text.len);
 }
 
 static void
