@@ -240,6 +240,20 @@ hold_long(int dir, const char *name, const struct stat *st)
 	return fd_open_beneath(dir, name, O_PATH | O_NOFOLLOW, 0);
 }
 
+/* The directory that the name is to be removed from, and what has it. */
+static int
+look_at_name(const struct node *parent, const char *name, struct stat *st)
+{
+	int dir;
+
+	if (parent->box->protect)
+		return -EBUSY;
+	dir = kept_parent(parent, name, true);
+	if (dir >= 0 && fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return dir;
+}
+
 int
 fs_unlink(struct sbxfs *s, struct node *parent, const char *name, int *ret_held)
 {
@@ -247,12 +261,8 @@ fs_unlink(struct sbxfs *s, struct node *parent, const char *name, int *ret_held)
 	struct stat st;
 	int dir;
 
-	if (parent->box->protect)
-		return -EBUSY;
-	if ((dir = kept_parent(parent, name, true)) < 0)
+	if ((dir = look_at_name(parent, name, &st)) < 0)
 		return dir;
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
 	held = hold_long(dir, name, &st);
 	if (unlinkat(dir, name, 0) < 0)
 		return -errno;
@@ -267,12 +277,9 @@ fs_rmdir(struct sbxfs *s, struct node *parent, const char *name)
 	struct stat st;
 	int dir;
 
-	if (parent->box->protect)
-		return -EBUSY;
-	if ((dir = kept_parent(parent, name, true)) < 0)
+	if ((dir = look_at_name(parent, name, &st)) < 0)
 		return dir;
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    unlinkat(dir, name, AT_REMOVEDIR) < 0)
+	if (unlinkat(dir, name, AT_REMOVEDIR) < 0)
 		return -errno;
 	forget_removed(s, parent, name, &st);
 	return 0;
