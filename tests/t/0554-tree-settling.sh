@@ -6,25 +6,7 @@
 . "${TOP:?}/tests/t/lib.sh"
 need_root
 need_tool perl
-POOL_MIN=0
-start_sbxd 'server.workers = 1' '[pool.base.default]' 'start_timeout = "4s"'
-start_sbxfs
-cd "$M" || exit 1
-# None is kept ready, however many are asked for.
-echo 'default 0' >pool || fail "pool"
-mkdir warm_up && rmdir warm_up || fail "a first one"
-
-# The broker's only worker stands still: what is made now stays in creating.
-worker=$(role 'sbxd: worker')
-[ -n "$worker" ] || fail "no worker"
-hold() {
-	kill -STOP "$worker"
-}
-go() {
-	kill -CONT "$worker"
-}
-# Whatever happens: the daemon could not end.
-trap 'rc=$?; go; (exit $rc); stop_all' EXIT
+start_held 4s
 hold
 mkdir a || fail "mkdir"
 has "its state" "$(cat a/status)" $'state creating\n'

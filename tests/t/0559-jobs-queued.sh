@@ -4,18 +4,8 @@
 # shellcheck source=tests/t/lib.sh
 . "${TOP:?}/tests/t/lib.sh"
 need_root
-POOL_MIN=0
-start_sbxd 'server.workers = 1' '[pool.base.default]' 'start_timeout = "20s"'
-start_sbxfs
-cd "$M" || exit 1
-echo 'default 0' >pool || fail "pool"
-mkdir warm_up && rmdir warm_up || fail "a first one"
-
-# The broker's only worker stands still: what is made now stays in creating.
-worker=$(role 'sbxd: worker')
-[ -n "$worker" ] || fail "no worker"
-trap 'rc=$?; kill -CONT $worker 2>/dev/null; (exit $rc); stop_all' EXIT
-kill -STOP "$worker"
+start_held 20s
+hold
 mkdir a b || fail "mkdir"
 echo 'echo first >>order; echo one' >a/exec
 exec 3<>a/jobs/new
@@ -33,7 +23,7 @@ has "it waits" "$(cat a/jobs/1/status)" $'state queued\n'
 front=$(role 'sbxd: front')
 kill -KILL "$front"
 wait_for 10 gone "$front"
-kill -CONT "$worker"
+go
 another() {
 	[ -e a/ctl ] && healthy && grep -qs '^state running' a/status
 }
@@ -59,13 +49,12 @@ eq "the next one" "$(echo 'echo next' >a/exec; cat a/exec
 eq "nothing is said of their spool" "$(grep -c spool "$W/sbxd.log")" 0
 
 # Destroyed with one that waits.
-worker=$(role 'sbxd: worker')
-kill -STOP "$worker"
+hold
 mkdir c || fail "mkdir c"
 echo 'echo x' >c/exec
 grep -q 'state creating' c/status || fail "c: $(cat c/status)"
 rmdir c
-kill -CONT "$worker"
+go
 cd / || exit 1
 stop_sbxfs
 stop_sbxd USR1

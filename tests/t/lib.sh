@@ -365,6 +365,32 @@ no_daemon() {
 	[ -z "$(role 'sbxd: front')" ] && [ -z "$(role 'sbxd: worker')" ]
 }
 
+# start_held TIMEOUT: a daemon with one worker and none ready, however many are
+# asked for, its mount, and we in it; for hold and go.
+start_held() {
+	# shellcheck disable=SC2034 # start_sbxd's
+	POOL_MIN=0
+	start_sbxd 'server.workers = 1' '[pool.base.default]' \
+	    "start_timeout = \"$1\""
+	start_sbxfs
+	cd "$M" || exit 1
+	echo 'default 0' >pool || fail "pool"
+	mkdir warm_up && rmdir warm_up || fail "a first one"
+	# Whatever happens: the daemon could not end.
+	trap 'rc=$?; go 2>/dev/null; (exit $rc); stop_all' EXIT
+}
+
+# The broker's only worker stands still: what is made stays in creating.
+hold() {
+	worker=$(role 'sbxd: worker')
+	[ -n "$worker" ] || fail "no worker"
+	kill -STOP "$worker"
+}
+
+go() {
+	kill -CONT "$worker"
+}
+
 # Kills the broker; the others see it and end.
 kill_broker() {
 	kill -KILL "$sbxd_pid"
