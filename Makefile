@@ -5,6 +5,7 @@
 # `make B=build/x SAN=address,undefined CC=clang ...` lives beside the rest.
 -include config.mk
 
+VERSION = 0.1
 B ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -34,8 +35,8 @@ OPT ?= -O2 -g
 CFLAGS = -std=c17 $(OPT) $(WARN) $(if $(SAN),-fsanitize=$(SAN) \
     -fno-omit-frame-pointer -U_FORTIFY_SOURCE,$(HARD)) $(if $(WERROR),-Werror)
 CPPFLAGS = -D_GNU_SOURCE -I. -MMD -MP \
-    -DSBX_PREFIX='"$(PREFIX)"' $(PKG_CFLAGS) $(CPPFLAGS.$(firstword \
-    $(subst /, ,$<)))
+    -DSBX_PREFIX='"$(PREFIX)"' -DSBX_VERSION='"$(VERSION)"' $(PKG_CFLAGS) \
+    $(CPPFLAGS.$(firstword $(subst /, ,$<)))
 LDFLAGS = $(if $(SAN),-fsanitize=$(SAN),-pie -Wl,-z,relro,-z,now)
 
 # llhttp: a library of Debian 13, C sources in Debian 12's node-llhttp.

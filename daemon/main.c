@@ -26,7 +26,6 @@
 #include "lib/size.h"
 #include "runtimes/native.h"
 
-#define VERSION "0.1"
 #define FRONT_WORKERS_MAX 64
 
 enum {
@@ -99,7 +98,7 @@ parse(int argc, char **argv)
 				usage(2);
 			config_unheld((unsigned)n);
 		} else if (c == 'V') {
-			puts("sbxd " VERSION);
+			puts("sbxd " SBX_VERSION);
 			exit(0);
 		} else {
 			usage(c == 'h' ? 0 : 2);

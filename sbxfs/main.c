@@ -48,11 +48,17 @@ static bool opt_debug;
 /*** Options ***/
 
 static _Noreturn void
-usage(void)
+usage(int status)
 {
-	(void)fprintf(
-	    stderr, "usage: sbxfs [-df] [-o opt,...] [-s socket] mountpoint\n");
-	exit(2);
+	(void)fprintf(status == 0 ? stdout : stderr,
+	    "usage: sbxfs [-dfhV] [-o option,...] [-s socket] mountpoint\n"
+	    "  -d            print each request; implies -f\n"
+	    "  -f            stay in the foreground\n"
+	    "  -o option,... mount options; url=URL,token-file=FILE for\n"
+	    "                the daemon of another machine\n"
+	    "  -s socket     the daemon's (/run/sbxd/files.sock)\n"
+	    "  -h, -V        this text, the version\n");
+	exit(status);
 }
 
 /* Those without a place for a value or a flag are what is so anyway. */
@@ -113,7 +119,7 @@ parse_options(int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "dfo:s:")) != -1)
+	while ((c = getopt(argc, argv, "dfho:s:V")) != -1)
 		switch (c) {
 		case 'd':
 			opt_debug = opt_foreground = true;
@@ -121,17 +127,22 @@ parse_options(int argc, char **argv)
 		case 'f':
 			opt_foreground = true;
 			break;
+		case 'h':
+			usage(0);
 		case 'o':
 			parse_mount_options(optarg);
 			break;
 		case 's':
 			opt_socket = optarg;
 			break;
+		case 'V':
+			puts("sbxfs " SBX_VERSION);
+			exit(0);
 		default:
-			usage();
+			usage(2);
 		}
 	if (argc - optind != 1)
-		usage();
+		usage(2);
 	return argv[optind];
 }
 

@@ -107,4 +107,9 @@ mounted && fail "mounted after SIGTERM"
 has "no directory" "$("$B/sbxfs" "$W/nope" 2>&1)" "No such file or directory"
 has "an option" "$("$B/sbxfs" -o frob "$M" 2>&1)" "-o frob: unknown option"
 has "usage" "$("$B/sbxfs" 2>&1)" usage
+eq "which is no success" "$("$B/sbxfs" >/dev/null 2>&1; echo $?)" 2
+for p in sbxd sbxfs; do
+	has "$p -h" "$("$B/$p" -h)" "usage: $p "
+	eq "$p -V" "$("$B/$p" -V)" "$p $(sed -n 's/^VERSION = //p' "$TOP/Makefile")"
+done
 exit 0
