@@ -311,14 +311,29 @@ script_add(struct buf *script, const char *p, size_t n)
 	return 0;
 }
 
+/* A session's next command: what was not read of the one before gives way,
+ * however the new one will be started. */
+static int
+next_command(struct conv *v)
+{
+	if (v->starting || (v->f.job != 0 && !v->f.ended))
+		return EBUSY;
+	if (v->f.job != 0) {
+		follow_done(&v->f, v->st.h.s);
+		stream_wake(&v->st);
+	}
+	v->error = 0;
+	return 0;
+}
+
 static void
 exec_write(fuse_req_t req, struct handle *h, const char *p, size_t n)
 {
 	struct conv *v = (struct conv *)h;
 	int error;
 
-	if ((error = check_up(h->node)) == 0 && v->session && running(v))
-		error = EBUSY;
+	if ((error = check_up(h->node)) == 0 && v->session)
+		error = next_command(v);
 	if (error == 0 && v->refused == 0 &&
 	    (v->refused = script_add(&v->script, p, n)) != 0)
 		buf_clear(&v->script);

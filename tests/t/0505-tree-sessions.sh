@@ -90,6 +90,17 @@ fails(errno.EBUSY, s.write, b'echo four')
 assert time.monotonic() - began < .25, 'a write waits for a read'
 reader.join()
 assert got == [b'three\n']
+# Of a command that ended what was not read gives way to the next one's.
+s.write(b'echo not read')
+assert s.read(4) == b'not '
+while True:
+    try:
+        s.write(b'echo next')
+        break
+    except OSError as e:
+        assert e.errno == errno.EBUSY, e
+        time.sleep(.01)
+assert s.read() == b'next\n'
 s.close()
 try:
     open(run, 'r+')
