@@ -22,7 +22,7 @@
 
 #define SPARES_MS 1 /* who waits for the last job's end goes first */
 
-#define CHUNK (1u << 20)
+#define CHUNK (256u << 10)
 #define READS_A_TURN 4
 /* The largest pipe there is (fs.pipe-max-size by default): a pipe that a
  * background process keeps filling is left alone after that much. */
