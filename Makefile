@@ -78,13 +78,11 @@ $(B)/$1.a: $(call obj,$1) $(LLHTTP.$1)
 endef
 $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$f)))
 
-# Its frames lie on a stack that the next child takes over as it was left.
-$(B)/o/runtimes/child.o: override SAN =
 $(B)/o/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
-# It runs in its parent's memory on a stack of its own until its exec, which
-# the sanitizers take for an overflow.
+# It runs in its parent's memory until its exec, on a stack that the next
+# child takes over as it was left: the sanitizers take that for an overflow.
 $(B)/o/runtimes/child.o: override SAN =
 $(B)/llhttp/%.o: $(LLHTTP_SRC)/%.c
 	@mkdir -p $(@D)
