@@ -170,22 +170,21 @@ join(struct adopt *a)
 }
 
 static void
-listed(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
+listed(void *arg, struct broker_answer *answer)
 {
 	struct adopt *a = arg;
+	struct err e;
 
-	(void)fds;
-	(void)nfds;
-	if (rep != NULL && rep->code == 0 && rep->info.id[0] != '\0') {
-		a->infos = xrealloc(a->infos, a->n + 1, sizeof(*a->infos));
-		a->infos[a->n++] = rep->info;
-	}
-	if (rep != NULL && rep->code == 0 && rep->more != 0)
-		return;
-	if (rep != NULL && rep->code != 0)
-		fatalx(
-		    "instances: %.*s", (int)sizeof(rep->text) - 1, rep->text);
-	if (rep != NULL) {
+	if (answer != NULL) {
+		if (broker_failed(answer, &e) < 0)
+			fatalx("instances: %s", e.text);
+		if (answer->rep.info.id[0] != '\0') {
+			a->infos =
+			    xrealloc(a->infos, a->n + 1, sizeof(*a->infos));
+			a->infos[a->n++] = answer->rep.info;
+		}
+		if (answer->rep.more != 0)
+			return;
 		join(a);
 		a->done(a->f);
 	}

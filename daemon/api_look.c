@@ -59,24 +59,21 @@ stats_json(const struct rt_stats *s, int64_t started_ms)
 }
 
 static void
-stats_done(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
+stats_done(void *arg, struct broker_answer *a)
 {
 	struct stats_ask *ask = arg;
 	struct http_req *r = ask->r;
+	struct err e;
 
-	for (size_t i = 0; i < nfds; i++)
-		(void)close(fds[i]);
 	if (r != NULL)
 		http_set_user(r, NULL, NULL);
 	if (r == NULL)
 		; /* nobody to tell */
-	else if (rep == NULL)
-		http_error(r, 500, "failed to retrieve sandbox stats");
-	else if (rep->code != 0)
-		http_error(r, 500, "failed to retrieve sandbox stats: %.*s",
-		    (int)sizeof(rep->text) - 1, rep->text);
+	else if (broker_failed(a, &e) < 0)
+		http_error(
+		    r, 500, "failed to retrieve sandbox stats: %s", e.text);
 	else
-		http_json(r, 200, stats_json(&rep->stats, ask->started_ms));
+		http_json(r, 200, stats_json(&a->rep.stats, ask->started_ms));
 	free(ask);
 }
 

@@ -78,24 +78,30 @@ free_sock(struct brokerc *b)
 	return NULL;
 }
 
-static void
-packet(const struct ask *a, const struct broker_rep *rep, const int *fds,
-    size_t nfds)
+int
+broker_failed(const struct broker_answer *a, struct err *e)
 {
-	size_t i;
-
-	if (a->done != NULL)
-		a->done(a->arg, rep, fds, nfds);
-	else
-		for (i = 0; i < nfds; i++)
-			(void)close(fds[i]);
+	if (a == NULL)
+		return err_setx(e, EIO, "the broker is gone");
+	if (a->rep.code != 0)
+		return err_setx(e, a->rep.code, "%s", a->rep.text);
+	return 0;
 }
 
 static void
-fail(struct ask *a)
+packet(const struct ask *ask, struct broker_answer *a)
 {
-	packet(a, NULL, NULL, 0);
-	free(a);
+	if (ask->done != NULL)
+		ask->done(ask->arg, a);
+	if (a != NULL)
+		fd_close_all(a->fds, a->nfds);
+}
+
+static void
+fail(struct ask *ask)
+{
+	packet(ask, NULL);
+	free(ask);
 }
 
 /* Everything that was asked ends without an answer. */
@@ -190,34 +196,31 @@ static int
 read_packet(struct sock *s)
 {
 	struct brokerc *b = s->b;
-	struct broker_rep rep = { 0 };
-	struct ask *a = s->ask;
-	int fds[FD_PASS_MAX];
-	size_t nfds = 0;
+	struct broker_answer a = { 0 };
+	struct ask *ask = s->ask;
 	ssize_t n;
 
-	n = fd_recv(s->fd, &rep, sizeof(rep), fds, &nfds);
+	n = fd_recv(s->fd, &a.rep, sizeof(a.rep), a.fds, &a.nfds);
 	if (n == -EAGAIN)
 		return 0;
 	if (n == -EPROTO) { /* all of it is here but what has no room here */
-		rep.code = EMFILE;
+		a.rep.code = EMFILE;
 		(void)str_copy(
-		    rep.text, "too many files are open", sizeof(rep.text));
-		n = sizeof(rep);
+		    a.rep.text, "too many files are open", sizeof(a.rep.text));
+		n = sizeof(a.rep);
 	}
-	if (a == NULL || !rep_ok(&rep, n)) {
-		while (nfds > 0)
-			(void)close(fds[--nfds]);
+	if (ask == NULL || !rep_ok(&a.rep, n)) {
+		fd_close_all(a.fds, a.nfds);
 		return -1;
 	}
-	if (rep.more != 0) {
-		packet(a, &rep, fds, nfds);
+	if (a.rep.more != 0) {
+		packet(ask, &a);
 		return 1;
 	}
 	s->ask = NULL;
 	pump(b); /* the next one works while this is looked at */
-	packet(a, &rep, fds, nfds);
-	free(a);
+	packet(ask, &a);
+	free(ask);
 	return 0;
 }
 

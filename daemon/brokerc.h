@@ -11,13 +11,23 @@
 #include <uv.h>
 
 #include "daemon/brokerproto.h"
+#include "lib/err.h"
+#include "lib/fd.h"
 
 struct brokerc;
 
-/* fds are the callee's to close or keep. rep is NULL when the broker is gone
- * (the front is about to end). For BROKER_LIST it is called for each packet. */
-typedef void broker_done(
-    void *arg, const struct broker_rep *rep, const int *fds, size_t nfds);
+struct broker_answer {
+	struct broker_rep rep; /* its texts are terminated */
+	int fds[FD_PASS_MAX]; /* -1 in place of what is kept: the rest closes */
+	size_t nfds;
+};
+
+/* a is NULL when the broker is gone (the front is about to end). For
+ * BROKER_LIST it is called for each packet. */
+typedef void broker_done(void *arg, struct broker_answer *a);
+
+/* 0, or -1 where it was not done: why. */
+int broker_failed(const struct broker_answer *a, struct err *e);
 
 /* socks: n connected SOCK_SEQPACKET descriptors, now owned. gone is called
  * once when any of them ends. */

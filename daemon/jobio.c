@@ -435,28 +435,25 @@ jobio_opening(const struct job *job)
 }
 
 static void
-reopened(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
+reopened(void *arg, struct broker_answer *a)
 {
 	struct reopen *r = arg;
 	struct job_pipe *p = r->pipe;
 	struct job *job;
-	size_t i;
+	struct err e;
 
 	free(r);
-	for (i = p != NULL && nfds != 0 ? 1 : 0; i < nfds; i++)
-		(void)close(fds[i]);
 	if (p == NULL)
 		return;
 	job = p->job;
 	p->reopen = NULL;
-	if (nfds != 0) {
-		p->fd = fds[0];
+	if (broker_failed(a, &e) < 0) {
+		log_warnx("sandbox %s: job %d: its %s is lost: %s", job->sb->id,
+		    job->number, p == &job->priv->in ? "input" : "output",
+		    e.text);
+	} else if (a->nfds != 0) {
+		p->fd = steal_fd(&a->fds[0]);
 		(void)fd_nonblock(p->fd, 1);
-	} else if (rep != NULL) {
-		log_warnx("sandbox %s: job %d: its %s is lost: %.*s",
-		    job->sb->id, job->number,
-		    p == &job->priv->in ? "input" : "output",
-		    (int)sizeof(rep->text) - 1, rep->text);
 	}
 	if (p != &job->priv->in)
 		job_reopened(job);

@@ -190,14 +190,13 @@ settle(struct sandbox *sb, enum sb_state state, const char *event)
 
 /* What was left of a failed one is down. */
 static void
-halted(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
+halted(void *arg, struct broker_answer *a)
 {
 	struct sandbox *sb = step_take(arg);
+	struct err ignored;
 
-	(void)fds;
-	(void)nfds;
-	if (sb != NULL && rep != NULL && rep->code == 0)
-		took_info(sb, &rep->info);
+	if (sb != NULL && broker_failed(a, &ignored) == 0)
+		took_info(sb, &a->rep.info);
 }
 
 void
@@ -249,16 +248,20 @@ fail(struct sandbox *sb, const struct err *why)
 	sb_unref(sb);
 }
 
-static void
-fail_rep(struct sandbox *sb, const char *what, const struct broker_rep *rep)
+/* Ends the step: NULL where there is nothing to go on with. */
+static struct sandbox *
+step_done(void *arg, const struct broker_answer *a, const char *what)
 {
+	struct sandbox *sb = step_take(arg);
 	struct err e;
 
-	if (rep == NULL)
-		return; /* the broker is gone, and so are we */
-	err_setx(&e, rep->code, "%s: %.*s", what, (int)sizeof(rep->text) - 1,
-	    rep->text);
-	fail(sb, &e);
+	if (sb == NULL || broker_failed(a, &e) == 0)
+		return sb;
+	if (a != NULL) { /* otherwise the broker is gone, and so are we */
+		err_wrap(&e, "%s", what);
+		fail(sb, &e);
+	}
+	return NULL;
 }
 
 /*** Coming up ***/
@@ -388,17 +391,13 @@ named(struct sandbox *sb)
 }
 
 static void
-claimed(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
+claimed(void *arg, struct broker_answer *a)
 {
-	struct sandbox *sb = step_take(arg);
+	struct sandbox *sb = step_done(arg, a, "claim");
 
-	(void)fds;
-	(void)nfds;
 	if (sb == NULL)
 		return;
-	if (rep == NULL || rep->code != 0)
-		fail_rep(sb, "claim", rep);
-	else if (sb->agent == NULL)
+	if (sb->agent == NULL)
 		life_connect(sb);
 	else if (!sb->claiming)
 		up(sb);
@@ -432,19 +431,13 @@ life_run_claimed(struct sandbox *sb)
 }
 
 static void
-came_up(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
+came_up(void *arg, struct broker_answer *a)
 {
-	struct sandbox *sb = step_take(arg);
+	struct sandbox *sb = step_done(arg, a, "start");
 
-	(void)fds;
-	(void)nfds;
 	if (sb == NULL)
 		return;
-	if (rep == NULL || rep->code != 0) {
-		fail_rep(sb, "start", rep);
-		return;
-	}
-	took_info(sb, &rep->info);
+	took_info(sb, &a->rep.info);
 	if (*sb->name != '\0' || sb->state == SB_STARTING)
 		life_claim(sb);
 	else
@@ -467,20 +460,17 @@ life_create(struct sandbox *sb)
 static void retry_later(struct sandbox *sb);
 
 static void
-reclaimed(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
+reclaimed(void *arg, struct broker_answer *a)
 {
 	struct sandbox *sb = arg;
-	struct err ignored;
+	struct err e;
 
-	(void)fds;
-	(void)nfds;
-	if (rep != NULL && rep->code != 0) {
-		log_warnx("sandbox %s: destroy: %.*s", sb->id,
-		    (int)sizeof(rep->text) - 1, rep->text);
+	if (a != NULL && broker_failed(a, &e) < 0) {
+		log_warnx("sandbox %s: destroy: %s", sb->id, e.text);
 		retry_later(sb);
 		return;
 	}
-	if (sb->row_stays && store_delete(sb->f->store, sb->id, &ignored) < 0) {
+	if (sb->row_stays && store_delete(sb->f->store, sb->id, &e) < 0) {
 		retry_later(sb);
 		return;
 	}
@@ -615,19 +605,13 @@ sandbox_start(struct sandbox *sb, struct err *e)
 }
 
 static void
-stopped(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
+stopped(void *arg, struct broker_answer *a)
 {
-	struct sandbox *sb = step_take(arg);
+	struct sandbox *sb = step_done(arg, a, "stop");
 
-	(void)fds;
-	(void)nfds;
 	if (sb == NULL)
 		return;
-	if (rep == NULL || rep->code != 0) {
-		fail_rep(sb, "stop", rep);
-		return;
-	}
-	took_info(sb, &rep->info);
+	took_info(sb, &a->rep.info);
 	jobs_down(sb);
 	settle(sb, SB_STOPPED, "stopped");
 }
@@ -677,14 +661,9 @@ sandbox_stop(struct sandbox *sb, int64_t grace_ms, struct err *e)
 }
 
 static void
-froze(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
+froze(void *arg, struct broker_answer *a)
 {
-	struct sandbox *sb = step_take(arg);
-
-	(void)fds;
-	(void)nfds;
-	if (sb != NULL && (rep == NULL || rep->code != 0))
-		fail_rep(sb, "pause", rep);
+	(void)step_done(arg, a, "pause");
 }
 
 int
@@ -710,33 +689,27 @@ sandbox_pause(struct sandbox *sb, bool on, struct err *e)
 /*** Limits and host name of a live one ***/
 
 static void
-applied(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
+applied(void *arg, struct broker_answer *a)
 {
-	struct step *s = arg;
-	struct rt_limits old = s->old;
-	bool limits = s->limits;
+	struct step s = *(struct step *)arg;
 	struct sandbox *sb;
-	struct err e, *why = NULL;
+	struct err why, e;
 
-	(void)fds;
-	(void)nfds;
-	s->sb->applying--;
+	s.sb->applying--;
 	if ((sb = step_take(arg)) == NULL)
 		return;
-	if (rep != NULL && rep->code != 0) {
-		err_setx(&e, rep->code, "limits: %.*s",
-		    (int)sizeof(rep->text) - 1, rep->text);
-		log_warnx("sandbox %s: %s", sb->id, e.text);
-		why = &e;
-		if (limits) {
-			sb->limits = old;
-			if (sandbox_changed(sb, &e) < 0)
-				log_warnx("sandbox %s: %s", sb->id, e.text);
-			err_setx(&e, rep->code, "limits: %.*s",
-			    (int)sizeof(rep->text) - 1, rep->text);
-		}
+	if (a == NULL || broker_failed(a, &why) == 0) {
+		sb_wake(sb, NULL);
+		return;
 	}
-	sb_wake(sb, why);
+	err_wrap(&why, "limits");
+	log_warnx("sandbox %s: %s", sb->id, why.text);
+	if (s.limits) {
+		sb->limits = s.old;
+		if (sandbox_changed(sb, &e) < 0)
+			log_warnx("sandbox %s: %s", sb->id, e.text);
+	}
+	sb_wake(sb, &why);
 }
 
 void

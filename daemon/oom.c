@@ -35,16 +35,15 @@ say_why(struct sandbox *sb)
 }
 
 static void
-counted(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
+counted(void *arg, struct broker_answer *a)
 {
 	struct look *l = arg;
 	struct sandbox *sb = l->sb;
 	char job[24] = "";
-	uint64_t n;
+	struct err ignored;
+	bool known = broker_failed(a, &ignored) == 0;
+	uint64_t n = known ? a->rep.stats.oom_kills : 0;
 
-	(void)fds;
-	(void)nfds;
-	n = rep != NULL && rep->code == 0 ? rep->stats.oom_kills : 0;
 	/* the count begins anew with the group */
 	if (n != 0 && n != sb->oom_kills && !l->first &&
 	    sandbox_by_id(sb->f, sb->id) == sb) {
@@ -53,7 +52,7 @@ counted(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
 		event_add(sb->f, sb, "oom", job);
 		say_why(sb);
 	}
-	if (rep != NULL && rep->code == 0)
+	if (known)
 		sb->oom_kills = n;
 	sb_unref(sb);
 	free(l);

@@ -52,61 +52,49 @@ static void fail_dials(struct ports *p, const struct err *e);
 static void answer_looks(struct ports *p);
 static void connect_dials(struct ports *p);
 
-static void
-close_all(const int *fds, size_t n)
+static int
+no_sockets(const struct broker_answer *a, struct err *e)
 {
-	while (n > 0)
-		(void)close(fds[--n]);
-}
-
-static bool
-rep_failed(const struct broker_rep *rep, size_t nfds, struct err *e)
-{
-	if (rep == NULL)
-		err_setx(e, EIO, "the broker is gone");
-	else if (rep->code != 0)
-		err_setx(e, rep->code, "%.*s", (int)sizeof(rep->text) - 1,
-		    rep->text);
-	else if (nfds == 0)
-		err_setx(e, EIO, "the broker made no socket");
-	else
-		return false;
-	return true;
+	if (broker_failed(a, e) < 0)
+		return -1;
+	if (a->nfds == 0)
+		return err_setx(e, EIO, "the broker made no socket");
+	return 0;
 }
 
 static void
-got_diag(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
+got_diag(void *arg, struct broker_answer *a)
 {
 	struct ports *p = arg;
 	struct err e;
 
 	p->asked[RT_SOCKET_DIAG] = false;
 	if (p->sb == NULL) {
-		close_all(fds, nfds);
-	} else if (rep_failed(rep, nfds, &e)) {
+		; /* nobody to tell */
+	} else if (no_sockets(a, &e) < 0) {
 		fail_looks(p, &e);
 	} else {
-		close_all(fds + 1, nfds - 1);
-		p->diag = fds[0];
+		p->diag = steal_fd(&a->fds[0]);
 		answer_looks(p);
 	}
 	unref(p);
 }
 
 static void
-got_tcp(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
+got_tcp(void *arg, struct broker_answer *a)
 {
 	struct ports *p = arg;
 	struct err e;
+	size_t i;
 
 	p->asked[RT_SOCKET_TCP] = false;
-	if (p->sb == NULL || p->nstock + nfds > RT_SOCKETS) {
-		close_all(fds, nfds);
-	} else if (rep_failed(rep, nfds, &e)) {
+	if (p->sb == NULL) {
+		; /* nobody to tell */
+	} else if (no_sockets(a, &e) < 0) {
 		fail_dials(p, &e);
 	} else {
-		memcpy(p->stock + p->nstock, fds, nfds * sizeof(*fds));
-		p->nstock += nfds;
+		for (i = 0; i < a->nfds && p->nstock < RT_SOCKETS; i++)
+			p->stock[p->nstock++] = steal_fd(&a->fds[i]);
 		connect_dials(p);
 	}
 	unref(p);
@@ -339,7 +327,7 @@ ports_free(struct sandbox *sb)
 	fail_dials(p, &e);
 	tcp_cut_all(&p->conns);
 	close_fd(&p->diag);
-	close_all(p->stock, p->nstock);
+	fd_close_all(p->stock, p->nstock);
 	p->nstock = 0;
 	unref(p);
 }

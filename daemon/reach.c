@@ -31,25 +31,22 @@ fail(struct reach *h, int code, const char *text)
 }
 
 static void
-files_asked(void *arg, const struct broker_rep *rep, const int *fds, size_t n)
+files_asked(void *arg, struct broker_answer *a)
 {
 	struct asked *asked = arg;
 	struct reach *h = asked->h;
-	cleanup_free char *text = NULL;
+	struct err e;
 
-	while (n > 0)
-		(void)close(fds[--n]);
 	free(asked);
 	if (h == NULL)
 		return;
 	h->asked = NULL;
-	if (rep != NULL && rep->code == 0) {
+	if (broker_failed(a, &e) == 0) {
 		reached(h);
 		return;
 	}
-	text = xasprintf("sandbox is not running%s%.512s",
-	    rep != NULL ? ": " : "", rep != NULL ? rep->text : "");
-	fail(h, EHOSTDOWN, text);
+	err_wrap(&e, "sandbox is not running");
+	fail(h, EHOSTDOWN, e.text);
 }
 
 /* The agent's program without jobs, on the disk of one that is stopped. */

@@ -24,12 +24,9 @@ tree_hello(struct treq *r)
 	struct json_field fields[] = {
 		{ "version", JSON_K_INT, true, &version },
 	};
-	struct err e;
 
-	if (JSON_TAKE(r->params, fields, &e) < 0) {
-		treq_bad_params(r, &e);
+	if (TREQ_TAKE(r, fields) < 0)
 		return;
-	}
 	if (version != TREE_VERSION) {
 		treq_fail_code(r, EPROTO, "another version of the protocol");
 		return;
@@ -310,12 +307,9 @@ tree_create(struct treq *r)
 		{ "hold", JSON_K_BOOL, false, &p.hold },
 		{ "check", JSON_K_BOOL, false, &p.check },
 	};
-	struct err e;
 
-	if (JSON_TAKE(r->params, fields, &e) < 0) {
-		treq_bad_params(r, &e);
+	if (TREQ_TAKE(r, fields) < 0)
 		return;
-	}
 	show_command(r, &p);
 	create(r, &p);
 }
@@ -343,10 +337,7 @@ tree_destroy(struct treq *r)
 	if (sb == NULL)
 		return;
 	(void)buf_adds(&r->cmd, "destroy");
-	if (sandbox_destroy(sb, &e) < 0)
-		treq_fail(r, &e);
-	else
-		treq_reply(r, json_object());
+	treq_end(r, sandbox_destroy(sb, &e), &e);
 }
 
 void
@@ -359,18 +350,11 @@ tree_rename(struct treq *r)
 	};
 	struct err e;
 
-	if (sb == NULL)
+	if (sb == NULL || TREQ_TAKE(r, fields) < 0)
 		return;
-	if (JSON_TAKE(r->params, fields, &e) < 0) {
-		treq_bad_params(r, &e);
-		return;
-	}
 	(void)buf_addf(
 	    &r->cmd, "mv %s %s", *sb->name != '\0' ? sb->name : sb->id, name);
-	if (sandbox_rename(sb, name, &e) < 0)
-		treq_fail(r, &e);
-	else
-		treq_reply(r, json_object());
+	treq_end(r, sandbox_rename(sb, name, &e), &e);
 }
 
 /* Those who owned it and do not any more never hear of it again. */
@@ -437,35 +421,30 @@ tree_setattr(struct treq *r)
 		{ "mode", JSON_K_INT, false, &a.mode },
 	};
 	struct err e;
+	int ret;
 
 	if (sb == NULL && !top)
 		return;
 	fields[0].required = top;
-	if (JSON_TAKE(r->params, fields, &e) < 0) {
-		treq_bad_params(r, &e);
+	if (TREQ_TAKE(r, fields) < 0)
 		return;
-	}
-	if (check_attrs(r, &a, &e) < 0 ||
-	    (top ? top_set(r, &a, &e) : set_attrs(r, sb, &a, &e)) < 0)
-		treq_fail(r, &e);
-	else
-		treq_reply(r, json_object());
+	ret = check_attrs(r, &a, &e);
+	if (ret == 0)
+		ret = top ? top_set(r, &a, &e) : set_attrs(r, sb, &a, &e);
+	treq_end(r, ret, &e);
 }
 
 /*** trees ***/
 
 static json_t *
-trees_result(const struct treq *r, const struct broker_rep *rep, size_t n)
+trees_result(const struct treq *r, const struct broker_rep *rep)
 {
 	const struct sandbox *sb = sandbox_by_id(r->t->f, r->box);
 	json_t *trees = json_array(), *ro = json_array();
 	size_t i;
 
-	for (i = 0; i < n; i++) {
-		json_array_append_new(trees,
-		    json_stringn(rep->trees[i].prefix,
-			strnlen(rep->trees[i].prefix,
-			    sizeof(rep->trees[i].prefix))));
+	for (i = 0; i < rep->ntrees; i++) {
+		json_array_append_new(trees, json_string(rep->trees[i].prefix));
 		json_array_append_new(
 		    ro, json_boolean(rep->trees[i].readonly != 0));
 	}
@@ -476,28 +455,21 @@ trees_result(const struct treq *r, const struct broker_rep *rep, size_t n)
 }
 
 static void
-got_trees(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
+got_trees(void *arg, struct broker_answer *a)
 {
 	struct treq *r = arg;
 	struct err e;
-	size_t i;
-	int fd;
 
-	if (!r->answered && rep != NULL && rep->code == 0 &&
-	    rep->ntrees == nfds && nfds <= RT_TREES_MAX) {
-		treq_reply_fds(r, trees_result(r, rep, nfds), fds, nfds);
-		treq_unref(r);
-		return;
-	}
-	for (i = 0; i < nfds; i++) {
-		fd = fds[i];
-		close_fd(&fd);
-	}
-	if (!r->answered) {
-		err_setx(&e, rep != NULL && rep->code > 0 ? rep->code : EIO,
-		    "fs: %.*s", rep != NULL ? (int)sizeof(rep->text) - 1 : 0,
-		    rep != NULL ? rep->text : "");
+	if (r->answered) {
+		; /* nobody to tell */
+	} else if (broker_failed(a, &e) < 0) {
+		err_wrap(&e, "fs");
 		treq_fail(r, &e);
+	} else if (a->rep.ntrees != a->nfds) {
+		treq_fail_code(r, EIO, "fs: not as many directories as names");
+	} else {
+		treq_reply_fds(r, trees_result(r, &a->rep), a->fds, a->nfds);
+		a->nfds = 0;
 	}
 	treq_unref(r);
 }

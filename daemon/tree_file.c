@@ -143,21 +143,19 @@ read_env(struct treq *r, struct sandbox *sb)
 }
 
 static void
-got_stats(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
+got_stats(void *arg, struct broker_answer *a)
 {
 	cleanup_buf struct buf text = BUF_INIT;
 	struct treq *r = arg;
 	struct err e;
 
-	(void)fds;
-	(void)nfds;
-	if (!r->answered && (rep == NULL || rep->code != 0)) {
-		err_setx(&e, rep != NULL ? rep->code : EIO, "stats: %.*s",
-		    rep != NULL ? (int)sizeof(rep->text) - 1 : 0,
-		    rep != NULL ? rep->text : "");
+	if (r->answered) {
+		; /* nobody to tell */
+	} else if (broker_failed(a, &e) < 0) {
+		err_wrap(&e, "stats");
 		treq_fail(r, &e);
-	} else if (!r->answered) {
-		value_stats(&text, &rep->stats);
+	} else {
+		value_stats(&text, &a->rep.stats);
 		give_text(r, &text, clock_real_ms());
 	}
 	treq_unref(r);
@@ -305,11 +303,8 @@ take_file(struct treq *r)
 	struct json_field fields[] = {
 		{ "file", JSON_K_STRING, true, &file },
 	};
-	struct err e;
 
-	if (JSON_TAKE(r->params, fields, &e) < 0)
-		treq_bad_params(r, &e);
-	return file;
+	return TREQ_TAKE(r, fields) < 0 ? NULL : file;
 }
 
 static bool
@@ -436,10 +431,7 @@ tree_truncate(struct treq *r)
 
 	if (sb == NULL)
 		return;
-	if (sandbox_set_env(sb, NULL, NULL, &e) < 0)
-		treq_fail(r, &e);
-	else
-		treq_reply(r, json_object());
+	treq_end(r, sandbox_set_env(sb, NULL, NULL, &e), &e);
 }
 
 /*** Logs ***/
@@ -543,13 +535,10 @@ tree_pread(struct treq *r)
 		{ "off", JSON_K_INT, true, &off },
 		{ "len", JSON_K_INT, true, &len },
 	};
-	struct err e;
 	size_t i;
 
-	if (JSON_TAKE(r->params, fields, &e) < 0) {
-		treq_bad_params(r, &e);
+	if (TREQ_TAKE(r, fields) < 0)
 		return;
-	}
 	for (i = 0; i < NLOGS && strcmp(logs[i].name, file) != 0; i++)
 		continue;
 	if (i == NLOGS || off < 0 || len < 0) {

@@ -145,7 +145,7 @@ void treq_unref(struct treq *r);
 void treq_reply(struct treq *r, json_t *result);
 void treq_reply_bin(struct treq *r, const void *p, size_t n, json_t *result);
 /* fds become the connection's, or are closed. */
-void treq_reply_fds(struct treq *r, json_t *result, const int *fds, size_t n);
+void treq_reply_fds(struct treq *r, json_t *result, int *fds, size_t n);
 /* The errno, and a line in /sbx/errors. */
 void treq_fail(struct treq *r, const struct err *e);
 /* Without a line: what is no failure of the command (EAGAIN). */
@@ -153,8 +153,13 @@ void treq_fail_quietly(struct treq *r, int code);
 void treq_fail_code(struct treq *r, int code, const char *text);
 /* What the errors call the file that this is about. */
 void treq_shown(struct treq *r, struct buf *ret);
-/* Bad params: no errno of a file. */
-void treq_bad_params(struct treq *r, const struct err *e);
+/* {}, or the failure where ret is -1. */
+void treq_end(struct treq *r, int ret, const struct err *e);
+
+/* json_take of params; -1: answered, with no errno of a file. */
+int treq_take(struct treq *r, const struct json_field *fields, size_t n);
+#define TREQ_TAKE(r, fields) \
+	treq_take((r), (fields), sizeof(fields) / sizeof((fields)[0]))
 
 /* {"id"} of params: NULL when it was answered. */
 struct sandbox *treq_box(struct treq *r);

@@ -130,13 +130,8 @@ tree_input_open(struct treq *r)
 	struct job *job;
 	struct err e;
 
-	if (sb == NULL)
-		return;
-	if (JSON_TAKE(r->params, fields, &e) < 0) {
-		treq_bad_params(r, &e);
-		return;
-	}
-	if ((job = treq_job(r, sb)) == NULL)
+	if (sb == NULL || TREQ_TAKE(r, fields) < 0 ||
+	    (job = treq_job(r, sb)) == NULL)
 		return;
 	if (check_open(r, job, h, &e) < 0) {
 		treq_fail(r, &e);
@@ -185,12 +180,9 @@ tree_input_write(struct treq *r)
 	};
 	struct tinput *in;
 	struct job *job;
-	struct err e;
 
-	if (JSON_TAKE(r->params, fields, &e) < 0) {
-		treq_bad_params(r, &e);
+	if (TREQ_TAKE(r, fields) < 0)
 		return;
-	}
 	if ((in = find(r->conn, h)) == NULL || in->creator) {
 		treq_fail_code(r, EBADF, "no such handle");
 		return;

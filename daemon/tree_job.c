@@ -48,12 +48,8 @@ tree_job_start(struct treq *r)
 	struct job *job;
 	struct err e;
 
-	if (sb == NULL)
+	if (sb == NULL || TREQ_TAKE(r, fields) < 0)
 		return;
-	if (JSON_TAKE(r->params, fields, &e) < 0) {
-		treq_bad_params(r, &e);
-		return;
-	}
 	if ((h == 0 || take_terminal(&a, &e) == 0) &&
 	    job_start(sb, &a, &job, &e) == 0) {
 		if (h != 0)
@@ -82,20 +78,13 @@ tree_job_signal(struct treq *r)
 	struct job *job;
 	struct err e;
 
-	if (sb == NULL)
-		return;
-	if (JSON_TAKE(r->params, fields, &e) < 0) {
-		treq_bad_params(r, &e);
-		return;
-	}
-	if ((job = treq_job(r, sb)) == NULL)
+	if (sb == NULL || TREQ_TAKE(r, fields) < 0 ||
+	    (job = treq_job(r, sb)) == NULL)
 		return;
 	if (sig < 1 || sig > 64)
 		treq_fail_code(r, EINVAL, "no such signal");
-	else if (job_signal(job, (int)sig, &e) < 0)
-		treq_fail(r, &e);
 	else
-		treq_reply(r, json_object());
+		treq_end(r, job_signal(job, (int)sig, &e), &e);
 }
 
 void

@@ -127,19 +127,13 @@ answer(struct treq *r, const char *key, json_t *value, const int *fds, size_t n)
 }
 
 void
-treq_reply_fds(struct treq *r, json_t *result, const int *fds, size_t n)
+treq_reply_fds(struct treq *r, json_t *result, int *fds, size_t n)
 {
-	size_t i;
-	int fd;
-
 	if (r->conn != NULL && !r->m->quiet) {
 		answer(r, "result", result, fds, n);
 	} else {
 		json_decref(result);
-		for (i = 0; i < n; i++) {
-			fd = fds[i];
-			close_fd(&fd);
-		}
+		fd_close_all(fds, n);
 	}
 	settle(r);
 }
@@ -247,9 +241,23 @@ tree_error(struct treq *r)
 }
 
 void
-treq_bad_params(struct treq *r, const struct err *e)
+treq_end(struct treq *r, int ret, const struct err *e)
 {
-	reply_error(r, BAD_PARAMS, e->text);
+	if (ret < 0)
+		treq_fail(r, e);
+	else
+		treq_reply(r, json_object());
+}
+
+int
+treq_take(struct treq *r, const struct json_field *fields, size_t n)
+{
+	struct err e;
+
+	if (json_take(r->params, fields, n, &e) == 0)
+		return 0;
+	reply_error(r, BAD_PARAMS, e.text);
+	return -1;
 }
 
 /*** Cancelling ***/
@@ -352,12 +360,9 @@ treq_box(struct treq *r)
 		{ "id", JSON_K_STRING, true, &id },
 	};
 	struct sandbox *sb;
-	struct err e;
 
-	if (JSON_TAKE(r->params, fields, &e) < 0) {
-		treq_bad_params(r, &e);
+	if (TREQ_TAKE(r, fields) < 0)
 		return NULL;
-	}
 	str_copy(r->box, id, sizeof(r->box));
 	if ((sb = sandbox_by_id(r->t->f, id)) != NULL)
 		return sb;
@@ -375,10 +380,8 @@ treq_job(struct treq *r, struct sandbox *sb)
 	struct job *job = NULL;
 	struct err e;
 
-	if (JSON_TAKE(r->params, fields, &e) < 0) {
-		treq_bad_params(r, &e);
+	if (TREQ_TAKE(r, fields) < 0)
 		return NULL;
-	}
 	if (number >= 0 && number <= INT32_MAX)
 		job = job_find(sb, (int)number);
 	if (job == NULL) {
@@ -432,7 +435,7 @@ start(struct tree_conn *c, const struct tree_method *m, json_t *id,
 	take_binary(r, c);
 	(void)treq_ref(r); /* methods may look at it after their answer */
 	if (find_caller(r, &e) < 0)
-		treq_bad_params(r, &e);
+		reply_error(r, BAD_PARAMS, e.text);
 	else if (c->nreqs > REQS_MAX && !m->quiet)
 		reply_error(r, -EAGAIN, "too many requests under way");
 	else

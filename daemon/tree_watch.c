@@ -321,14 +321,10 @@ tree_follow(struct treq *r)
 		{ "data", JSON_K_BOOL, false, &data },
 		{ "more", JSON_K_BOOL, false, &more },
 	};
-	struct err e;
 
-	if (sb == NULL)
+	if (sb == NULL || TREQ_TAKE(r, fields) < 0)
 		return;
-	if (JSON_TAKE(r->params, fields, &e) < 0) {
-		treq_bad_params(r, &e);
-	} else if (data && sb->state == SB_CREATING &&
-	    !TAILQ_EMPTY(&sb->jobs)) {
+	if (data && sb->state == SB_CREATING && !TAILQ_EMPTY(&sb->jobs)) {
 		/* Output is kept where the broker has yet to make a place. */
 		r->wait = (struct wait){ .done = made, .arg = r };
 		sandbox_wait(sb, &r->wait);
@@ -398,13 +394,10 @@ tree_watch(struct treq *r)
 	};
 	struct sandbox *sb = NULL;
 	struct job *job = NULL;
-	struct err e;
 	size_t i;
 
-	if (JSON_TAKE(r->params, fields, &e) < 0) {
-		treq_bad_params(r, &e);
+	if (TREQ_TAKE(r, fields) < 0)
 		return;
-	}
 	for (i = 0; i < NFILES && strcmp(files[i].name, file) != 0; i++)
 		continue;
 	if (i == NFILES) {

@@ -13,6 +13,13 @@
 
 #define OPEN_TRIES 64
 
+void
+fd_close_all(int *fds, size_t n)
+{
+	while (n > 0)
+		close_fd(&fds[--n]);
+}
+
 ssize_t
 fd_read_full(int fd, void *p, size_t n)
 {
@@ -149,8 +156,7 @@ fd_recv(int sock, void *p, size_t len, int *ret_fds, size_t *ret_n)
 	take_fds(&m, fds, &n);
 	if ((m.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0 ||
 	    (ret_fds == NULL && n != 0)) {
-		while (n > 0)
-			(void)close(fds[--n]);
+		fd_close_all(fds, n);
 		return (m.msg_flags & MSG_TRUNC) != 0 ? -EMSGSIZE : -EPROTO;
 	}
 	if (ret_fds != NULL) {

@@ -25,6 +25,9 @@ close_fd(int *fd)
 /* Declare as: cleanup_fd int fd = -1; */
 #define cleanup_fd __attribute__((cleanup(close_fd)))
 
+/* Closes n of them; each becomes -1. */
+void fd_close_all(int *fds, size_t n);
+
 /* Takes the descriptor out of fd, which becomes -1. */
 static inline int
 steal_fd(int *fd)

@@ -473,16 +473,16 @@ on_gone(void *arg)
 }
 
 static void
-on_done(void *arg, const struct broker_rep *rep, const int *fds, size_t nfds)
+on_done(void *arg, struct broker_answer *a)
 {
-	if (rep == NULL) {
+	if (a == NULL) {
 		nulls++;
 		return;
 	}
-	last = *rep;
-	last_nfds = nfds;
-	if (nfds != 0)
-		memcpy(last_fds, fds, nfds * sizeof(*fds));
+	last = a->rep;
+	last_nfds = a->nfds;
+	memcpy(last_fds, a->fds, sizeof(last_fds));
+	a->nfds = 0; /* the descriptors are ours */
 	if (answers < 64)
 		order[answers] = (int)(intptr_t)arg;
 	answers++;
