@@ -31,6 +31,7 @@
 
 /* What the front may ask the kernel: no exec, no fork, no other process. */
 static const struct jail_call front_calls[] = {
+	JAIL_THREADS,
 	/* bytes and descriptors */
 	JAIL_CALL(read), JAIL_CALL(readv), JAIL_CALL(pread64),
 	JAIL_CALL(preadv), JAIL_CALL(preadv2), JAIL_CALL(write),
@@ -79,27 +80,19 @@ static const struct jail_call front_calls[] = {
 	JAIL_CALL(timerfd_create), JAIL_CALL(timerfd_settime),
 	JAIL_CALL(signalfd4), JAIL_CALL(inotify_init1),
 	JAIL_CALL(inotify_add_watch), JAIL_CALL(inotify_rm_watch),
-	JAIL_CALL(clock_gettime), JAIL_CALL(clock_getres),
-	JAIL_CALL(clock_nanosleep), JAIL_CALL(nanosleep),
-	JAIL_CALL(gettimeofday), JAIL_CALL(restart_syscall),
+	JAIL_CALL(clock_getres), JAIL_CALL(clock_nanosleep),
+	JAIL_CALL(nanosleep), JAIL_CALL(gettimeofday),
 	/* signals; of ours only */
-	JAIL_CALL(rt_sigaction), JAIL_CALL(rt_sigprocmask),
-	JAIL_CALL(rt_sigreturn), JAIL_CALL(rt_sigpending),
-	JAIL_CALL(sigaltstack), JAIL_CALL(tgkill),
+	JAIL_CALL(rt_sigpending), JAIL_CALL(sigaltstack),
 	/* memory, threads (libuv's pool), limits */
-	JAIL_CALL(brk), JAIL_CALL(mmap), JAIL_CALL(munmap), JAIL_CALL(mremap),
-	JAIL_CALL(mprotect), JAIL_CALL(madvise), JAIL_CALL(msync),
-	JAIL_CALL(mlock), JAIL_CALL(munlock),
-	JAIL_CALL_IF(clone, 0, CLONE_THREAD, CLONE_THREAD), JAIL_CALL(futex),
-	JAIL_CALL(set_robust_list), JAIL_CALL(rseq), JAIL_CALL(sched_yield),
-	JAIL_CALL(sched_getaffinity), JAIL_CALL(sched_getparam),
-	JAIL_CALL(sched_getscheduler), JAIL_CALL(exit), JAIL_CALL(exit_group),
-	JAIL_CALL(getrandom), JAIL_CALL(getrusage), JAIL_CALL(prlimit64),
-	JAIL_CALL(sysinfo), JAIL_CALL(uname),
+	JAIL_CALL(msync), JAIL_CALL(mlock), JAIL_CALL(munlock),
+	JAIL_CALL(sched_yield), JAIL_CALL(sched_getaffinity),
+	JAIL_CALL(sched_getparam), JAIL_CALL(sched_getscheduler),
+	JAIL_CALL(getrusage), JAIL_CALL(prlimit64), JAIL_CALL(sysinfo),
+	JAIL_CALL(uname),
 	/* who we are */
-	JAIL_CALL(getpid), JAIL_CALL(gettid), JAIL_CALL(getppid),
-	JAIL_CALL(getuid), JAIL_CALL(geteuid), JAIL_CALL(getgid),
-	JAIL_CALL(getegid), JAIL_CALL(getgroups),
+	JAIL_CALL(getppid), JAIL_CALL(getuid), JAIL_CALL(geteuid),
+	JAIL_CALL(getgid), JAIL_CALL(getegid), JAIL_CALL(getgroups),
 	JAIL_CALL_IF(prctl, 0, ALL, 15),	 /* PR_SET_NAME: of threads */
 	JAIL_CALL_IF(prctl, 0, ALL, 0x53564d41), /* PR_SET_VMA: malloc names */
 };

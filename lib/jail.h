@@ -31,6 +31,20 @@ struct jail_call {
 		.nr = SYS_##name, .arg = (a), .mask = (m), .value = (v) \
 	}
 
+/* Rows that no program does without: memory, signals to itself, the time, its
+ * end. And, with these, one that has threads. */
+#define JAIL_BASE                                                              \
+	JAIL_CALL(brk), JAIL_CALL(mmap), JAIL_CALL(munmap), JAIL_CALL(mremap), \
+	    JAIL_CALL(mprotect), JAIL_CALL(madvise), JAIL_CALL(futex),         \
+	    JAIL_CALL(rt_sigaction), JAIL_CALL(rt_sigprocmask),                \
+	    JAIL_CALL(rt_sigreturn), JAIL_CALL(clock_gettime),                 \
+	    JAIL_CALL(getrandom), JAIL_CALL(getpid), JAIL_CALL(exit),          \
+	    JAIL_CALL(exit_group)
+#define JAIL_THREADS                                                        \
+	JAIL_BASE, JAIL_CALL_IF(clone, 0, CLONE_THREAD, CLONE_THREAD),      \
+	    JAIL_CALL(set_robust_list), JAIL_CALL(rseq), JAIL_CALL(gettid), \
+	    JAIL_CALL(tgkill), JAIL_CALL(restart_syscall)
+
 /*
  * Becomes uid, gid and groups for good: every capability is gone from every
  * set, the bounding one too, and the result is checked. Root only.

@@ -28,6 +28,7 @@
 /*** The jail ***/
 
 static const struct jail_call calls[] = {
+	JAIL_BASE,
 	/* the archive, and files as libarchive writes them */
 	JAIL_CALL(read),
 	JAIL_CALL(pread64),
@@ -82,29 +83,15 @@ static const struct jail_call calls[] = {
 	JAIL_CALL(time),
 #endif
 	/* memory, time, the end */
-	JAIL_CALL(brk),
-	JAIL_CALL(mmap),
-	JAIL_CALL(munmap),
-	JAIL_CALL(mremap),
-	JAIL_CALL(mprotect),
-	JAIL_CALL(madvise),
-	JAIL_CALL(futex),
-	JAIL_CALL(rt_sigaction),
-	JAIL_CALL(rt_sigprocmask),
-	JAIL_CALL(rt_sigreturn),
 	JAIL_CALL(sigaltstack),
-	JAIL_CALL(clock_gettime),
 	JAIL_CALL(gettimeofday),
-	JAIL_CALL(getrandom),
-	JAIL_CALL(getpid),
 	JAIL_CALL(getuid),
 	JAIL_CALL(geteuid),
 	JAIL_CALL(getgid),
 	JAIL_CALL(getegid),
 	JAIL_CALL(sysinfo),
 	JAIL_CALL(sched_getaffinity),
-	JAIL_CALL(exit),
-	JAIL_CALL(exit_group),
+
 };
 
 static int

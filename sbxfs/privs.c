@@ -29,6 +29,7 @@ static const unsigned char kept[] = {
 };
 
 static const struct jail_call calls[] = {
+	JAIL_THREADS,
 	/* the kernel, the front, the log */
 	JAIL_CALL(read),
 	JAIL_CALL(write),
@@ -87,30 +88,9 @@ static const struct jail_call calls[] = {
 	JAIL_CALL(setfsgid),
 	/* the end */
 	JAIL_CALL(umount2),
-	JAIL_CALL(exit_group),
-	JAIL_CALL(exit),
 	/* the C library */
-	JAIL_CALL_IF(clone, 0, CLONE_THREAD, CLONE_THREAD),
-	JAIL_CALL(set_robust_list),
-	JAIL_CALL(rseq),
-	JAIL_CALL(brk),
-	JAIL_CALL(mmap),
-	JAIL_CALL(munmap),
-	JAIL_CALL(mremap),
-	JAIL_CALL(mprotect),
-	JAIL_CALL(madvise),
-	JAIL_CALL(futex),
-	JAIL_CALL(getpid),
-	JAIL_CALL(gettid),
-	JAIL_CALL(tgkill),
-	JAIL_CALL(rt_sigaction),
-	JAIL_CALL(rt_sigprocmask),
-	JAIL_CALL(rt_sigreturn),
-	JAIL_CALL(restart_syscall),
 	JAIL_CALL(signalfd4),
 	JAIL_CALL(eventfd2),
-	JAIL_CALL(clock_gettime),
-	JAIL_CALL(getrandom),
 #ifdef SYS_poll /* older machines have it, newer do not */
 	JAIL_CALL(poll),
 #endif
@@ -121,6 +101,7 @@ static const struct jail_call calls[] = {
 
 /* The resolver, TLS with its certificates, threads. */
 static const struct jail_call net_calls[] = {
+	JAIL_THREADS,
 	/* sockets */
 	JAIL_CALL_IF(socket, 0, 0xffffffff, AF_UNIX),
 	JAIL_CALL_IF(socket, 0, 0xffffffff, AF_INET),
@@ -170,33 +151,12 @@ static const struct jail_call net_calls[] = {
 	JAIL_CALL(time),
 #endif
 	/* threads, the C library */
-	JAIL_CALL_IF(clone, 0, CLONE_THREAD, CLONE_THREAD),
-	JAIL_CALL(set_robust_list),
-	JAIL_CALL(rseq),
-	JAIL_CALL(exit),
-	JAIL_CALL(exit_group),
-	JAIL_CALL(brk),
-	JAIL_CALL(mmap),
-	JAIL_CALL(munmap),
-	JAIL_CALL(mremap),
-	JAIL_CALL(mprotect),
-	JAIL_CALL(madvise),
-	JAIL_CALL(futex),
-	JAIL_CALL(getpid),
-	JAIL_CALL(gettid),
 	JAIL_CALL(getuid),
 	JAIL_CALL(geteuid),
 	JAIL_CALL(getgid),
 	JAIL_CALL(getegid),
-	JAIL_CALL(tgkill),
-	JAIL_CALL(rt_sigaction),
-	JAIL_CALL(rt_sigprocmask),
-	JAIL_CALL(rt_sigreturn),
-	JAIL_CALL(restart_syscall),
-	JAIL_CALL(clock_gettime),
 	JAIL_CALL(clock_nanosleep),
 	JAIL_CALL(gettimeofday),
-	JAIL_CALL(getrandom),
 	JAIL_CALL(getrusage),
 	JAIL_CALL(uname),
 	JAIL_CALL(sysinfo),
