@@ -331,11 +331,23 @@ bad_key(const struct loader *l, const char *key, struct err *e, const char *fmt,
 }
 
 bool
+config_tcp(const char *tcp, struct hostport *ret)
+{
+	char any[HOSTPORT_TEXT];
+
+	if (*tcp != ':')
+		return hostport_parse(ret, tcp);
+	(void)snprintf(any, sizeof(any), "0.0.0.0%s", tcp);
+	return hostport_parse(ret, any);
+}
+
+bool
 config_tcp_is_local(const char *tcp)
 {
-	return *tcp == '\0' || strncmp(tcp, "127.", 4) == 0 ||
-	    strncmp(tcp, "localhost:", 10) == 0 ||
-	    strncmp(tcp, "[::1]:", 6) == 0 || strncmp(tcp, "::1:", 4) == 0;
+	struct hostport h;
+
+	return *tcp == '\0' ||
+	    (config_tcp(tcp, &h) && hostport_is_loopback(&h));
 }
 
 /* Whoever reaches it runs code here: other machines need a token, and what

@@ -16,6 +16,7 @@
 #include <sys/queue.h>
 
 #include "lib/err.h"
+#include "lib/hostport.h"
 #include "runtimes/runtime.h"
 
 struct profile {
@@ -98,7 +99,9 @@ void config_unheld(unsigned bits);
 void config_keep(struct config *now, const struct config *old,
     void (*warn)(const char *text));
 
-/* Is server.tcp empty, or an address that only this machine reaches? */
+/* server.tcp: as hostport_parse, and ":PORT" for all addresses of IPv4. */
+bool config_tcp(const char *tcp, struct hostport *ret);
+/* Is it empty, or an address that only this machine reaches? */
 bool config_tcp_is_local(const char *tcp);
 
 /* NULL where there is none. */

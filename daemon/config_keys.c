@@ -2,7 +2,6 @@
  * config_keys.c - the keys of the configuration: a row each, and what may be
  * written there.
  */
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <stddef.h>
@@ -95,32 +94,15 @@ set_cgroup(const struct field *f, const char *text, struct err *e)
 	return set_string(f, text, e);
 }
 
-/* "host:port", "[v6]:port", ":port"; numeric: no resolver is asked. */
 static int
 set_tcp(const struct field *f, const char *text, struct err *e)
 {
-	cleanup_free char *host = xstrdup(text);
-	char *colon = strrchr(host, ':'), *name = host;
-	struct in6_addr a;
-	int64_t port;
-	size_t n;
+	struct hostport h;
 
-	if (*text == '\0')
-		return set_string(f, text, e);
-	if (colon == NULL || int_parse(colon + 1, 1, 65535, &port) < 0)
+	if (*text != '\0' && !config_tcp(text, &h))
 		return err_setx(e, EINVAL,
-		    "%s: %.64s: expected \"address:port\"", f->name, text);
-	*colon = '\0';
-	n = strlen(name);
-	if (n > 1 && name[0] == '[' && name[n - 1] == ']') {
-		name[n - 1] = '\0';
-		name++;
-	}
-	if (*name != '\0' && strcmp(name, "localhost") != 0 &&
-	    inet_pton(AF_INET, name, &a) != 1 &&
-	    inet_pton(AF_INET6, name, &a) != 1)
-		return err_setx(e, EINVAL, "%s: %.64s: not a numeric address",
-		    f->name, name);
+		    "%s: %.64s: expected a numeric \"address:port\"", f->name,
+		    text);
 	return set_string(f, text, e);
 }
 

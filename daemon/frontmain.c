@@ -7,8 +7,6 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +27,7 @@
 #include "daemon/tree.h"
 #include "lib/clock.h"
 #include "lib/fd.h"
+#include "lib/hostport.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 
@@ -65,47 +64,19 @@ unix_door(const char *path, gid_t group)
 }
 
 static int
-tcp_bind(const struct addrinfo *ai)
-{
-	int fd = socket(ai->ai_family,
-		ai->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
-	    on = 1;
-
-	if (fd < 0)
-		return -1;
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 &&
-	    listen(fd, SOMAXCONN) == 0)
-		return fd;
-	close_fd(&fd);
-	return -1;
-}
-
-/* "host:port", "[v6]:port"; numeric, so that nothing is asked of a resolver. */
-static int
 tcp_door(const char *addr)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE };
-	cleanup_free char *host = xstrdup(addr);
-	char *port = strrchr(host, ':'), *name = host;
-	struct addrinfo *ai;
-	int fd;
+	struct hostport h;
+	int fd, on = 1;
 
-	if (port == NULL)
+	if (!config_tcp(addr, &h))
 		fatalx("server.tcp: %s: expected address:port", addr);
-	*port++ = '\0';
-	if (*name == '[' && name[strlen(name) - 1] == ']') {
-		name[strlen(name) - 1] = '\0';
-		name++;
-	}
-	if (strcmp(name, "localhost") == 0)
-		name = (char *)(uintptr_t) "127.0.0.1";
-	if (getaddrinfo(*name != '\0' ? name : NULL, port, &hints, &ai) != 0)
-		fatalx("server.tcp: %s: not a numeric address and port", addr);
-	fd = tcp_bind(ai);
-	freeaddrinfo(ai);
-	if (fd < 0)
+	fd = socket(
+	    h.addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	    bind(fd, (const struct sockaddr *)&h.addr, h.len) < 0 ||
+	    listen(fd, SOMAXCONN) < 0)
 		fatal("server.tcp: %s", addr);
 	return fd;
 }

@@ -87,6 +87,17 @@ hostport_text(const struct hostport *h, char text[HOSTPORT_TEXT])
 }
 
 bool
+hostport_is_loopback(const struct hostport *h)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&h->addr;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&h->addr;
+
+	if (h->addr.ss_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+	return ntohl(v4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+bool
 hostport_equal(const struct hostport *a, const struct hostport *b)
 {
 	return a->len == b->len && memcmp(&a->addr, &b->addr, a->len) == 0;

@@ -24,6 +24,8 @@ int hostport_port(const struct hostport *h);
 void hostport_set_port(struct hostport *h, int port);
 /* As hostport_parse takes it. */
 void hostport_text(const struct hostport *h, char text[HOSTPORT_TEXT]);
+/* It is reached from this machine alone. */
+bool hostport_is_loopback(const struct hostport *h);
 bool hostport_equal(const struct hostport *a, const struct hostport *b);
 
 #endif

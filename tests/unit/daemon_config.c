@@ -346,10 +346,11 @@ END_TEST
 START_TEST(an_address_is_numeric_with_a_port)
 {
 	static const char *const good[] = { "", "127.0.0.1:7522", "[::1]:1",
-		"localhost:80", ":65535", "0.0.0.0:80", "::1:80" };
+		"localhost:80", ":65535", "0.0.0.0:80" };
 	static const char *const bad[] = { "7522", "127.0.0.1", "x:80",
 		"example.org:80", "127.0.0.1:0", "127.0.0.1:65536",
-		"127.0.0.1:http", "1.2.3:80", "[::1:80", "127.0.0.1: 80" };
+		"127.0.0.1:http", "1.2.3:80", "[::1:80", "::1:80", "::1:2:80",
+		"127.0.0.1: 80" };
 	char text[128];
 	size_t i;
 
@@ -477,7 +478,7 @@ START_TEST(a_bad_variable_is_an_error_with_its_name)
 	setenv("SBXD_TCP", "nowhere", 1);
 	ck_assert_int_eq(load(""), -1);
 	ck_assert_str_eq(
-	    e.text, "SBXD_TCP: nowhere: expected \"address:port\"");
+	    e.text, "SBXD_TCP: nowhere: expected a numeric \"address:port\"");
 	setenv("SBXD_TCP", "", 1);
 	setenv("SBXD_SOCKET", "relative", 1);
 	ck_assert_int_eq(load(""), -1);

@@ -53,6 +53,25 @@ START_TEST(ports_are_compared_too)
 }
 END_TEST
 
+START_TEST(loopback_is_what_nobody_else_reaches)
+{
+	static const char *const yes[] = { "127.0.0.1", "127.9.9.9", "::1" };
+	static const char *const no[] = { "0.0.0.0", "128.0.0.1", "::", "::1:2",
+		"::ffff:127.0.0.1" };
+	struct hostport h;
+	size_t i;
+
+	for (i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
+		ck_assert_msg(
+		    hostport_set(&h, yes[i], 1) && hostport_is_loopback(&h),
+		    "%s", yes[i]);
+	for (i = 0; i < sizeof(no) / sizeof(no[0]); i++)
+		ck_assert_msg(
+		    hostport_set(&h, no[i], 1) && !hostport_is_loopback(&h),
+		    "%s", no[i]);
+}
+END_TEST
+
 static int
 listen_at(const char *addr, int port, struct hostport *h)
 {
@@ -176,6 +195,7 @@ main(void)
 	tcase_add_loop_test(h, text_and_address_are_one, 0, 5);
 	tcase_add_loop_test(h, what_is_no_address_is_refused, 0, 19);
 	tcase_add_test(h, ports_are_compared_too);
+	tcase_add_test(h, loopback_is_what_nobody_else_reaches);
 	tcase_add_checked_fixture(d, setup, teardown);
 	tcase_add_test(d, who_listens_is_told_where_to_be_reached);
 	tcase_add_test(d, of_both_families);
