@@ -28,7 +28,7 @@
 /* What goes out in one message: its descriptors are at its first byte. */
 struct out {
 	TAILQ_ENTRY(out) link;
-	int fds[FD_PASS_MAX]; /* owned once dup_fds is done */
+	int fds[FD_PASS_MAX]; /* owned once own_fds is done */
 	size_t nfds;
 	bool owned;
 	bool pong;
@@ -94,13 +94,19 @@ free_out(struct agentc *a, struct out *o)
 }
 
 static void
-end_call(struct agentc *a, struct call *c, const struct err *e)
+end_call(struct agentc *a, struct call *c, const struct agent_answer *answer)
 {
 	TAILQ_REMOVE(&a->calls, c, link);
 	a->ncalls--;
 	if (c->done != NULL)
-		c->done(c->arg, NULL, NULL, 0, e);
+		c->done(c->arg, answer);
 	free(c);
+}
+
+static void
+fail_call(struct agentc *a, struct call *c, const struct err *e)
+{
+	end_call(a, c, &(struct agent_answer){ .e = e });
 }
 
 static void
@@ -149,7 +155,7 @@ end(struct agentc *a, int code, const char *what)
 	err_setx(&a->why, code, "%s", what);
 	drop_connection(a);
 	while (!a->freed && (c = TAILQ_FIRST(&a->calls)) != NULL)
-		end_call(a, c, &a->why);
+		fail_call(a, c, &a->why);
 	if (!a->freed && a->ops->lost != NULL)
 		a->ops->lost(a->arg, &a->why);
 }
@@ -166,7 +172,7 @@ agentc_free(struct agentc *a)
 	err_setx(&e, ECANCELED, "the connection to the agent was ended");
 	drop_connection(a);
 	while ((c = TAILQ_FIRST(&a->calls)) != NULL)
-		end_call(a, c, &e);
+		fail_call(a, c, &e);
 	uv_close((uv_handle_t *)&a->timer, on_closed);
 }
 
@@ -194,7 +200,7 @@ end_due(struct agentc *a)
 		c->done = NULL; /* its answer may still come */
 		if (done == NULL)
 			continue;
-		done(c->arg, NULL, NULL, 0, &e);
+		done(c->arg, &(struct agent_answer){ .e = &e });
 		if (a->ended)
 			return false;
 		next = TAILQ_FIRST(&a->calls); /* the list may have changed */
@@ -211,7 +217,7 @@ on_timer(uv_timer_t *t)
 	if (a->broken != 0)
 		end(a, a->broken, strerror(a->broken));
 	while (a->ended && !a->freed && (c = TAILQ_FIRST(&a->calls)) != NULL)
-		end_call(a, c, &a->why);
+		fail_call(a, c, &a->why);
 	if (!a->ended && a->later_ms != 0 &&
 	    a->later_ms <= (int64_t)uv_now(t->loop))
 		flush_out(a);
@@ -430,10 +436,12 @@ take_error(const json_t *error, struct err *e)
 static const char *
 take_reply(struct agentc *a, const json_t *msg, const char *bin, size_t len)
 {
+	struct agent_answer answer = { .bin = bin,
+		.bin_len = len,
+		.result = json_object_get(msg, "result") };
 	const json_t *id = json_object_get(msg, "id");
-	const json_t *result = json_object_get(msg, "result");
 	const json_t *error = json_object_get(msg, "error");
-	bool says = json_is_true(json_object_get(result, "binary"));
+	bool says = json_is_true(json_object_get(answer.result, "binary"));
 	struct call *c = NULL;
 	struct err e;
 
@@ -441,19 +449,16 @@ take_reply(struct agentc *a, const json_t *msg, const char *bin, size_t len)
 		c = find_call(a, json_integer_value(id));
 	if (c == NULL)
 		return "the agent answers what was not asked";
-	if ((result != NULL) == (error != NULL) ||
+	if ((answer.result != NULL) == (error != NULL) ||
 	    (error != NULL && !json_is_object(error)))
 		return "the agent's answer has no single result";
 	if (says != (bin != NULL))
 		return "the agent's answer and its binary message disagree";
-	TAILQ_REMOVE(&a->calls, c, link);
-	a->ncalls--;
-	if (error != NULL)
+	if (error != NULL) {
 		take_error(error, &e);
-	if (c->done != NULL)
-		c->done(c->arg, error != NULL ? NULL : result, bin, len,
-		    error != NULL ? &e : NULL);
-	free(c);
+		answer.e = &e;
+	}
+	end_call(a, c, &answer);
 	return NULL;
 }
 
@@ -751,7 +756,8 @@ agentc_call(struct agentc *a, const struct agent_call *call)
 		json_decref(call->params);
 		err_setx(&e, ECANCELED, "the connection to the agent ended");
 		if (call->done != NULL)
-			call->done(call->arg, NULL, NULL, 0, &e);
+			call->done(
+			    call->arg, &(struct agent_answer){ .e = &e });
 		return;
 	}
 	c = add_call(a, call->timeout_ms, call->done, call->arg);

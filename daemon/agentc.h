@@ -15,10 +15,14 @@
 
 struct agentc;
 
-/* One call's end. result is borrowed, NULL with e set on failure. bin is the
- * binary message that came with it, or NULL. */
-typedef void agent_done(void *arg, const json_t *result, const void *bin,
-    size_t bin_len, const struct err *e);
+/* How one call ended; all of it is borrowed. */
+struct agent_answer {
+	const struct err *e;  /* NULL: it was done */
+	const json_t *result; /* NULL where it was not */
+	const void *bin; /* the binary message that came with it, or NULL */
+	size_t bin_len;
+};
+typedef void agent_done(void *arg, const struct agent_answer *a);
 
 struct agentc_ops {
 	/* A notification; params borrowed. May be NULL: then ignored. */

@@ -31,25 +31,23 @@ struct get {
 static void read_more(struct fileop *op);
 
 static void
-on_read(void *arg, const json_t *result, const void *bin, size_t n,
-    const struct err *e)
+on_read(void *arg, const struct agent_answer *a)
 {
 	struct fileop *op = arg;
 	struct get *g = op->own;
 	json_int_t want = g->end - g->off;
 
-	(void)result;
-	if (fileop_failed(op, e))
+	if (fileop_failed(op, a->e))
 		return;
 	g->pending--;
 	if (want > FILEOP_CHUNK)
 		want = FILEOP_CHUNK;
-	if (bin == NULL || (json_int_t)n != want) {
+	if (a->bin == NULL || (json_int_t)a->bin_len != want) {
 		fileop_fail(op, EIO, "the file became shorter");
 		return;
 	}
 	g->off += want;
-	g->full = http_send(op->r, bin, n) > FILEOP_QUEUE;
+	g->full = http_send(op->r, a->bin, a->bin_len) > FILEOP_QUEUE;
 	if (g->off == g->end) {
 		op->over = true;
 		http_end(op->r);
@@ -255,16 +253,13 @@ list_page(struct fileop *op, const json_t *result, struct buf *text)
 }
 
 static void
-on_list(void *arg, const json_t *result, const void *bin, size_t n,
-    const struct err *e)
+on_list(void *arg, const struct agent_answer *a)
 {
 	struct fileop *op = arg;
 	struct list *l = op->own;
 	cleanup_buf struct buf text = BUF_INIT;
 
-	(void)bin;
-	(void)n;
-	if (fileop_failed(op, e) || !list_page(op, result, &text))
+	if (fileop_failed(op, a->e) || !list_page(op, a->result, &text))
 		return;
 	if (!op->begun)
 		http_begin(op->r, 200, "application/json", -1);
@@ -304,17 +299,14 @@ list_drained(struct http_req *r)
 }
 
 static void
-on_dir(void *arg, const json_t *result, const void *bin, size_t n,
-    const struct err *e)
+on_dir(void *arg, const struct agent_answer *a)
 {
 	struct fileop *op = arg;
 	const char *accept = http_header(op->r, "accept");
 	struct list *l;
 	json_int_t h;
 
-	(void)bin;
-	(void)n;
-	if (fileop_failed(op, e) || !fileop_int(op, result, "h", 0, &h))
+	if (fileop_failed(op, a->e) || !fileop_int(op, a->result, "h", 0, &h))
 		return;
 	op->own_free(op->own);
 	op->own = NULL;
@@ -331,25 +323,23 @@ on_dir(void *arg, const json_t *result, const void *bin, size_t n,
 /*** Both ***/
 
 static void
-on_open(void *arg, const json_t *result, const void *bin, size_t n,
-    const struct err *e)
+on_open(void *arg, const struct agent_answer *a)
 {
 	struct fileop *op = arg;
 	struct get *g = op->own;
 
-	(void)bin;
-	(void)n;
-	if (!op->over && e != NULL && e->code == EISDIR) {
+	if (!op->over && a->e != NULL && a->e->code == EISDIR) {
 		fileop_call(op, "open",
 		    json_pack("{s:o,s:s,s:b}", "path", fileop_path(op), "flags",
 			"d", "follow", 1),
 		    on_dir);
 		return;
 	}
-	if (fileop_failed(op, e) || !fileop_int(op, result, "h", 0, &g->h) ||
-	    !fileop_int(op, result, "size", 0, &g->size))
+	if (fileop_failed(op, a->e) ||
+	    !fileop_int(op, a->result, "h", 0, &g->h) ||
+	    !fileop_int(op, a->result, "size", 0, &g->size))
 		return;
-	send_file(op, json_integer_value(json_object_get(result, "mtime")));
+	send_file(op, json_integer_value(json_object_get(a->result, "mtime")));
 }
 
 static void
@@ -376,15 +366,11 @@ api_files_head(struct http_req *r)
 /*** Removing ***/
 
 static void
-on_removed(void *arg, const json_t *result, const void *bin, size_t n,
-    const struct err *e)
+on_removed(void *arg, const struct agent_answer *a)
 {
 	struct fileop *op = arg;
 
-	(void)result;
-	(void)bin;
-	(void)n;
-	if (fileop_failed(op, e))
+	if (fileop_failed(op, a->e))
 		return;
 	op->over = true;
 	http_reply(op->r, 204, NULL, NULL, 0);

@@ -32,16 +32,12 @@ put_free(void *own)
 }
 
 static void
-on_closed(void *arg, const json_t *result, const void *bin, size_t n,
-    const struct err *e)
+on_closed(void *arg, const struct agent_answer *a)
 {
 	struct fileop *op = arg;
 	struct put *p = op->own;
 
-	(void)result;
-	(void)bin;
-	(void)n;
-	if (fileop_failed(op, e))
+	if (fileop_failed(op, a->e))
 		return;
 	op->over = true;
 	http_reply(op->r, p->replaces ? 204 : 201, NULL, NULL, 0);
@@ -50,16 +46,14 @@ on_closed(void *arg, const json_t *result, const void *bin, size_t n,
 static void go_on(struct fileop *op);
 
 static void
-on_write(void *arg, const json_t *result, const void *bin, size_t n,
-    const struct err *e)
+on_write(void *arg, const struct agent_answer *a)
 {
 	struct fileop *op = arg;
 	struct put *p = op->own;
 	json_int_t len, want = p->off - p->acked;
 
-	(void)bin;
-	(void)n;
-	if (fileop_failed(op, e) || !fileop_int(op, result, "len", 0, &len))
+	if (fileop_failed(op, a->e) ||
+	    !fileop_int(op, a->result, "len", 0, &len))
 		return;
 	if (want > FILEOP_CHUNK)
 		want = FILEOP_CHUNK;
@@ -129,17 +123,15 @@ on_data(struct http_req *r, const void *data, size_t n)
 }
 
 static void
-on_open(void *arg, const json_t *result, const void *bin, size_t n,
-    const struct err *e)
+on_open(void *arg, const struct agent_answer *a)
 {
 	struct fileop *op = arg;
 	struct put *p = op->own;
 
-	(void)bin;
-	(void)n;
-	if (fileop_failed(op, e) || !fileop_int(op, result, "h", 0, &p->h))
+	if (fileop_failed(op, a->e) ||
+	    !fileop_int(op, a->result, "h", 0, &p->h))
 		return;
-	p->replaces = json_is_true(json_object_get(result, "replaces"));
+	p->replaces = json_is_true(json_object_get(a->result, "replaces"));
 	go_on(op);
 }
 

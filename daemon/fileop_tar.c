@@ -7,6 +7,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <gnutls/gnutls.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -147,42 +148,31 @@ full_path(const struct fileop *op)
 	return fileop_name(path, strlen(path));
 }
 
-static long
-decode_base64(const char *s, char *to, size_t room)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *d;
-	uint32_t acc = 0;
-	size_t n = 0;
-
-	for (int i = 0; s[i] != '\0' && s[i] != '='; i++) {
-		if ((d = strchr(digits, s[i])) == NULL || n == room)
-			return -1;
-		acc = acc << 6 | (uint32_t)(d - digits);
-		if (i % 4 != 0)
-			to[n++] = (char)(acc >> (6 - 2 * (i % 4)));
-	}
-	return (long)n;
-}
-
 /* Bytes of a name or a link's target; false for none, or a NUL in it. */
 static bool
 text_of(const json_t *v, char *to, size_t room)
 {
-	const char *coded = json_string_value(json_object_get(v, "base64"));
-	long n = -1;
+	const json_t *coded = json_object_get(v, "base64");
+	gnutls_datum_t in, out = { NULL, 0 };
+	const void *p = json_string_value(v);
+	size_t n = json_string_length(v);
+	bool ok;
 
-	if (json_is_string(v) && json_string_length(v) < room) {
-		n = (long)json_string_length(v);
-		memcpy(to, json_string_value(v), (size_t)n);
-	} else if (coded != NULL) {
-		n = decode_base64(coded, to, room - 1);
+	if (json_is_string(coded)) {
+		in.data = (void *)(uintptr_t)json_string_value(coded);
+		in.size = (unsigned)json_string_length(coded);
+		if (gnutls_base64_decode2(&in, &out) < 0)
+			return false;
+		p = out.data;
+		n = out.size;
 	}
-	if (n <= 0 || memchr(to, '\0', (size_t)n) != NULL)
-		return false;
-	to[n] = '\0';
-	return true;
+	ok = n > 0 && n < room && memchr(p, '\0', n) == NULL;
+	if (ok) {
+		memcpy(to, p, n);
+		to[n] = '\0';
+	}
+	gnutls_free(out.data);
+	return ok;
 }
 
 /* Appends the entry's name to the path of its directory. False: it has none
@@ -216,25 +206,24 @@ close_handle(struct fileop *op)
 static void read_more(struct fileop *op);
 
 static void
-on_read(void *arg, const json_t *result, const void *bin, size_t n,
-    const struct err *e)
+on_read(void *arg, const struct agent_answer *a)
 {
 	struct fileop *op = arg;
 	struct tar *t = op->own;
 
-	(void)result;
-	if (fileop_failed(op, e))
+	if (fileop_failed(op, a->e))
 		return;
-	if (bin == NULL || (json_int_t)n > t->size - t->off) {
+	if (a->bin == NULL || (json_int_t)a->bin_len > t->size - t->off) {
 		fileop_fail(op, EPROTO, "the agent's answer is wrong");
 		return;
 	}
-	if (n > 0 && archive_write_data(t->a, bin, n) < 0) {
+	if (a->bin_len > 0 &&
+	    archive_write_data(t->a, a->bin, a->bin_len) < 0) {
 		fileop_fail(op, EIO, archive_error_string(t->a));
 		return;
 	}
-	t->off += (json_int_t)n;
-	if (n == 0) /* it became shorter: what is missing is zeros */
+	t->off += (json_int_t)a->bin_len;
+	if (a->bin_len == 0) /* it became shorter: what is missing is zeros */
 		t->off = t->size;
 	go_on(op, read_more);
 }
@@ -272,23 +261,21 @@ left_out(const struct err *e)
 }
 
 static void
-on_file(void *arg, const json_t *result, const void *bin, size_t n,
-    const struct err *e)
+on_file(void *arg, const struct agent_answer *a)
 {
 	struct fileop *op = arg;
 	struct tar *t = op->own;
 
-	(void)bin;
-	(void)n;
-	if (!op->over && left_out(e)) {
+	if (!op->over && left_out(a->e)) {
 		step(op);
 		return;
 	}
-	if (fileop_failed(op, e) || !fileop_int(op, result, "h", 0, &t->h) ||
-	    !fileop_int(op, result, "size", 0, &t->size))
+	if (fileop_failed(op, a->e) ||
+	    !fileop_int(op, a->result, "h", 0, &t->h) ||
+	    !fileop_int(op, a->result, "size", 0, &t->size))
 		return;
 	t->off = 0;
-	if (put_header(op, result, S_IFREG, NULL))
+	if (put_header(op, a->result, S_IFREG, NULL))
 		go_on(op, read_more);
 }
 
@@ -303,23 +290,20 @@ do_file(struct fileop *op)
 /*** Links ***/
 
 static void
-on_link(void *arg, const json_t *result, const void *bin, size_t n,
-    const struct err *e)
+on_link(void *arg, const struct agent_answer *a)
 {
 	struct fileop *op = arg;
 	struct tar *t = op->own;
 	char target[PATH_BYTES_MAX];
 
-	(void)bin;
-	(void)n;
-	if (!op->over && left_out(e)) {
+	if (!op->over && left_out(a->e)) {
 		step(op);
 		return;
 	}
-	if (fileop_failed(op, e))
+	if (fileop_failed(op, a->e))
 		return;
 	if (text_of(
-		json_object_get(result, "target"), target, sizeof(target)) &&
+		json_object_get(a->result, "target"), target, sizeof(target)) &&
 	    !put_header(op, t->entry, S_IFLNK, target))
 		return;
 	go_on(op, step);
@@ -344,21 +328,18 @@ do_fifo(struct fileop *op)
 /*** Directories ***/
 
 static void
-on_page(void *arg, const json_t *result, const void *bin, size_t n,
-    const struct err *e)
+on_page(void *arg, const struct agent_answer *a)
 {
 	struct fileop *op = arg;
 	struct tar *t = op->own;
 	struct level *l;
 	json_t *next, *entries;
 
-	(void)bin;
-	(void)n;
-	if (fileop_failed(op, e))
+	if (fileop_failed(op, a->e))
 		return;
 	l = &t->levels[t->depth - 1];
-	next = json_object_get(result, "next");
-	entries = json_object_get(result, "entries");
+	next = json_object_get(a->result, "next");
+	entries = json_object_get(a->result, "entries");
 	json_decref(l->entries);
 	l->entries = json_is_array(entries) ? json_incref(entries) : NULL;
 	l->next = 0;
@@ -370,26 +351,24 @@ on_page(void *arg, const json_t *result, const void *bin, size_t n,
 }
 
 static void
-on_dir(void *arg, const json_t *result, const void *bin, size_t n,
-    const struct err *e)
+on_dir(void *arg, const struct agent_answer *a)
 {
 	struct fileop *op = arg;
 	struct tar *t = op->own;
 	struct level *l;
 	json_t *params;
 
-	(void)bin;
-	(void)n;
-	if (!op->over && t->depth > 1 && left_out(e)) {
+	if (!op->over && t->depth > 1 && left_out(a->e)) {
 		t->depth--;
 		json_decref(t->levels[t->depth].entries);
 		step(op);
 		return;
 	}
-	if (fileop_failed(op, e) || !fileop_int(op, result, "h", 0, &t->h))
+	if (fileop_failed(op, a->e) ||
+	    !fileop_int(op, a->result, "h", 0, &t->h))
 		return;
 	l = &t->levels[t->depth - 1];
-	if (l->entries == NULL && !put_header(op, result, S_IFDIR, NULL))
+	if (l->entries == NULL && !put_header(op, a->result, S_IFDIR, NULL))
 		return;
 	params = json_pack("{s:I}", "h", t->h);
 	if (l->more)

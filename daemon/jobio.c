@@ -36,17 +36,11 @@ struct reopen {
 static char chunk[CHUNK];
 
 static void
-on_freed(uv_handle_t *h)
-{
-	free(h);
-}
-
-static void
 unwatch(struct job_pipe *p)
 {
 	if (p->poll == NULL)
 		return;
-	uv_close((uv_handle_t *)p->poll, on_freed);
+	uv_close((uv_handle_t *)p->poll, (uv_close_cb)free);
 	p->poll = NULL;
 }
 
@@ -174,14 +168,10 @@ jobio_drain(struct job *job)
 /*** Input ***/
 
 void
-job_no_answer(void *arg, const json_t *result, const void *bin, size_t bin_len,
-    const struct err *e)
+job_no_answer(void *arg, const struct agent_answer *a)
 {
 	(void)arg;
-	(void)result;
-	(void)bin;
-	(void)bin_len;
-	(void)e;
+	(void)a;
 }
 
 void
@@ -355,7 +345,7 @@ on_spares(uv_timer_t *t)
 	    make_pair(false, OUT_MODE, &spares.pair[spares.n]) == 0)
 		spares.n++;
 	spares.timer = NULL;
-	uv_close((uv_handle_t *)t, on_freed);
+	uv_close((uv_handle_t *)t, (uv_close_cb)free);
 }
 
 void
@@ -378,7 +368,7 @@ jobs_done(void)
 		(void)close(spares.pair[spares.n].w);
 	}
 	if (spares.timer != NULL)
-		uv_close((uv_handle_t *)spares.timer, on_freed);
+		uv_close((uv_handle_t *)spares.timer, (uv_close_cb)free);
 	spares.timer = NULL;
 }
 

@@ -63,16 +63,10 @@ job_new(struct sandbox *sb, int number, const char *cmd, size_t len)
 }
 
 static void
-on_freed(uv_handle_t *h)
-{
-	free(h);
-}
-
-static void
 stop_timer(struct job *job)
 {
 	if (job->priv->timer != NULL)
-		uv_close((uv_handle_t *)job->priv->timer, on_freed);
+		uv_close((uv_handle_t *)job->priv->timer, (uv_close_cb)free);
 	job->priv->timer = NULL;
 }
 
@@ -369,28 +363,25 @@ on_look(uv_timer_t *t)
 /*** Starting ***/
 
 static void
-started(void *arg, const json_t *result, const void *bin, size_t bin_len,
-    const struct err *e)
+started(void *arg, const struct agent_answer *a)
 {
 	struct job *job = arg;
 	json_int_t pid;
 
-	(void)bin;
-	(void)bin_len;
-	if (e == NULL) {
-		pid = json_integer_value(json_object_get(result, "pid"));
+	if (a->e == NULL) {
+		pid = json_integer_value(json_object_get(a->result, "pid"));
 		job->pid = pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
 		return;
 	}
 	/* the connection ended: jobs_down tells us more */
-	if (e->code == ECANCELED || e->code == ECONNRESET ||
+	if (a->e->code == ECANCELED || a->e->code == ECONNRESET ||
 	    job->sb->agent == NULL)
 		return;
 	/* a working directory that is not there is ENOENT as well */
 	job_fail(job,
-	    e->code == ENOENT && job->priv->cwd == NULL ? CODE_NO_SHELL
-							: CODE_NOT_RUN,
-	    e->text);
+	    a->e->code == ENOENT && job->priv->cwd == NULL ? CODE_NO_SHELL
+							   : CODE_NOT_RUN,
+	    a->e->text);
 }
 
 static json_t *

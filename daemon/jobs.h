@@ -2,10 +2,9 @@
  * jobs.h - jobs of a sandbox as the front sees them.
  *
  * The front makes the pipes (outputs mode 0622, stdin 0644), gives the agent
- * its ends and a copy of ours, reads ours into the spool
- * (DATA_DIR/sandboxes/ID/spool/N.data: both streams as they arrived, at most
- * limits.job_output bytes, then one marker line; N.idx: whose bytes they are;
- * N.status once it ended) and to every follower. A job ends when its first
+ * its ends and a copy of ours, and gives what it reads from ours to the spool
+ * (spool.h; at most limits.job_output bytes and one marker line of a job are
+ * kept) and to every follower. A job ends when its first
  * process has exited and what was in the pipes then was read. What comes
  * later goes to the sandbox's log (spool/log), as all output does.
  */

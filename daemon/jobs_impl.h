@@ -76,8 +76,7 @@ void jobio_close(struct job_pipe *p);
 /* Asks the broker for the pipe that is descriptor fdnum of the agent. */
 void jobio_reopen(struct job_pipe *p, int fdnum);
 /* An agent_done for what needs none. */
-void job_no_answer(void *arg, const json_t *result, const void *bin,
-    size_t bin_len, const struct err *e);
+void job_no_answer(void *arg, const struct agent_answer *a);
 bool jobio_opening(const struct job *job);
 
 /*** jobs.c ***/

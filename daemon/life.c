@@ -337,23 +337,20 @@ up(struct sandbox *sb)
 }
 
 static void
-said_hello(void *arg, const json_t *result, const void *bin, size_t bin_len,
-    const struct err *e)
+said_hello(void *arg, const struct agent_answer *a)
 {
 	struct sandbox *sb = arg;
 	struct err why;
 
-	(void)bin;
-	(void)bin_len;
-	if (e != NULL) {
-		if (e->code == ECANCELED)
+	if (a->e != NULL) {
+		if (a->e->code == ECANCELED)
 			return;
-		why = *e;
+		why = *a->e;
 		err_wrap(&why, "agent");
 		fail(sb, &why);
 		return;
 	}
-	jobs_adopt(sb, result);
+	jobs_adopt(sb, a->result);
 	if (sb->state == SB_CREATING || sb->state == SB_STARTING)
 		up(sb);
 }

@@ -129,16 +129,12 @@ carry_out(struct pool *p)
 /*** Health ***/
 
 static void
-pinged(void *arg, const json_t *result, const void *bin, size_t len,
-    const struct err *e)
+pinged(void *arg, const struct agent_answer *a)
 {
 	struct sandbox *sb = arg;
 
-	(void)result;
-	(void)bin;
-	(void)len;
 	/* one that was claimed meanwhile is not ours to judge */
-	if (e != NULL && e->code != ECANCELED && sb->pooled)
+	if (a->e != NULL && a->e->code != ECANCELED && sb->pooled)
 		poolrun_lost(sb);
 }
 

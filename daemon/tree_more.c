@@ -24,16 +24,10 @@ struct more {
 };
 
 static void
-on_freed(uv_handle_t *h)
-{
-	free(h);
-}
-
-static void
 unwatch(struct more *m)
 {
 	if (m->poll != NULL)
-		uv_close((uv_handle_t *)m->poll, on_freed);
+		uv_close((uv_handle_t *)m->poll, (uv_close_cb)free);
 	m->poll = NULL;
 }
 

@@ -63,24 +63,23 @@ on_lost(void *arg, const struct err *e)
 }
 
 static void
-on_done(void *arg, const json_t *result, const void *bin, size_t bin_len,
-    const struct err *e)
+on_done(void *arg, const struct agent_answer *got)
 {
 	(void)arg;
 	json_decref(last_result);
 	last_result = NULL;
 	buf_clear(&last_bin);
-	if (result == NULL) {
-		ck_assert_ptr_nonnull(e);
+	if (got->result == NULL) {
+		ck_assert_ptr_nonnull(got->e);
 		failed++;
-		why = *e;
+		why = *got->e;
 		return;
 	}
-	ck_assert_ptr_null(e);
+	ck_assert_ptr_null(got->e);
 	done++;
-	last_result = json_deep_copy(result);
-	if (bin != NULL)
-		ck_assert_int_eq(buf_add(&last_bin, bin, bin_len), 0);
+	last_result = json_deep_copy(got->result);
+	if (got->bin != NULL)
+		ck_assert_int_eq(buf_add(&last_bin, got->bin, got->bin_len), 0);
 }
 
 static const struct agentc_ops ops = { on_notify, on_lost };
@@ -439,14 +438,10 @@ START_TEST(free_cancels_what_is_pending)
 END_TEST
 
 static void
-free_it(void *arg, const json_t *result, const void *bin, size_t bin_len,
-    const struct err *e)
+free_it(void *arg, const struct agent_answer *got)
 {
 	(void)arg;
-	(void)result;
-	(void)bin;
-	(void)bin_len;
-	(void)e;
+	(void)got;
 	agentc_free(a);
 	a = NULL;
 }

@@ -518,14 +518,11 @@ stop_broker(void)
 }
 
 static void
-said_hello(void *arg, const json_t *result, const void *bin, size_t bin_len,
-    const struct err *e)
+said_hello(void *arg, const struct agent_answer *a)
 {
 	(void)arg;
-	(void)bin;
-	(void)bin_len;
-	ck_assert_ptr_null(e);
-	jobs_adopt(sb, result);
+	ck_assert_ptr_null(a->e);
+	jobs_adopt(sb, a->result);
 }
 
 static void
