@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "agent/frame.h"
@@ -607,31 +606,17 @@ on_poll(uv_poll_t *p, int status, int events)
 
 /*** Calls ***/
 
-static int
-connect_to(const char *path, struct err *e)
-{
-	cleanup_fd int fd =
-	    socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-
-	if (fd < 0)
-		return err_set(e, errno, "agent: socket");
-	if (!str_copy(sa.sun_path, path, sizeof(sa.sun_path)))
-		return err_set(e, ENAMETOOLONG, "agent: %s", path);
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
-		return err_set(e, errno, "agent: connect to %s", path);
-	return steal_fd(&fd);
-}
-
 struct agentc *
 agentc_new(uv_loop_t *loop, const char *path, const struct agentc_ops *ops,
     void *arg, struct err *e)
 {
+	int fd = fd_unix_connect(path, SOCK_STREAM | SOCK_NONBLOCK);
 	struct agentc *a;
-	int fd = connect_to(path, e);
 
-	if (fd < 0)
+	if (fd < 0) {
+		err_set(e, -fd, "agent: connect to %s", path);
 		return NULL;
+	}
 	a = xcalloc(1, sizeof(*a));
 	a->ops = ops;
 	a->arg = arg;

@@ -6,6 +6,7 @@
 
 #include "daemon/http_impl.h"
 #include "lib/mem.h"
+#include "lib/size.h"
 
 /* Methods of HTTP and its registry: one we lack is 405, another is 501. */
 static const char *const known_methods[] = { "GET", "HEAD", "POST", "PUT",
@@ -384,24 +385,14 @@ refuse:
 	return no.status;
 }
 
-static int
-hex(char c)
-{
-	if (!isxdigit((unsigned char)c))
-		return -1;
-	return isdigit((unsigned char)c)
-	    ? c - '0'
-	    : (tolower((unsigned char)c) - 'a') + 10;
-}
-
 bool
 http_decode(char *s, bool plus)
 {
 	char *to = s;
 
 	for (; *s != '\0'; s++) {
-		int high = *s == '%' ? hex(s[1]) : -1;
-		int low = high >= 0 ? hex(s[2]) : -1;
+		int high = *s == '%' ? hex_digit(s[1]) : -1;
+		int low = high >= 0 ? hex_digit(s[2]) : -1;
 
 		if (*s == '%' && (low < 0 || (high | low) == 0))
 			return false;

@@ -29,25 +29,6 @@ struct ownlog {
 	struct buf more, more_idx; /* to be appended */
 };
 
-static ssize_t
-pread_full(int fd, void *p, size_t n, uint64_t off)
-{
-	size_t done = 0;
-	ssize_t r;
-
-	while (done < n) {
-		r = pread(fd, (char *)p + done, n - done, (off_t)(off + done));
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return -errno;
-		if (r == 0)
-			break;
-		done += (size_t)r;
-	}
-	return (ssize_t)done;
-}
-
 /*
  * Goes through the entries from the first; fn returns true to end it. Its
  * argument at is where the entry's line begins in the file.
@@ -61,7 +42,7 @@ each_entry(struct ownlog *l,
 	ssize_t got, i;
 
 	for (first = 0; first < l->lines; first += ENTRIES) {
-		got = pread_full(
+		got = fd_pread_full(
 		    l->idx, room, sizeof(room), first * sizeof(room[0]));
 		got = got > 0 ? got / (ssize_t)sizeof(room[0]) : 0;
 		if (got == 0)
@@ -259,7 +240,7 @@ read_entry(void *arg, const struct entry *en, uint64_t at)
 	len = (size_t)(en->len - skip);
 	if (len > r->n - (size_t)r->done)
 		len = r->n - (size_t)r->done;
-	got = pread_full(r->l->fd, r->p + r->done, len, at + skip);
+	got = fd_pread_full(r->l->fd, r->p + r->done, len, at + skip);
 	if (got < 0) {
 		r->done = got;
 		return true;
@@ -284,7 +265,7 @@ ownlog_read(struct ownlog *l, const struct ownlog_view *v, uint64_t off,
 		return 0;
 	if (n > l->size - off)
 		n = (size_t)(l->size - off);
-	return pread_full(l->fd, p, n, off);
+	return fd_pread_full(l->fd, p, n, off);
 }
 
 static bool
@@ -334,7 +315,7 @@ tail_entry(void *arg, const struct entry *en, uint64_t at)
 	}
 	line = xmalloc(en->len + 1);
 	if (en->len == 0 ||
-	    pread_full(t->l->fd, line, en->len, at) != (ssize_t)en->len)
+	    fd_pread_full(t->l->fd, line, en->len, at) != (ssize_t)en->len)
 		return true;
 	line[en->len] = '\0';
 	t->fn(t->arg, en->uid, line, en->len);
@@ -359,10 +340,11 @@ ownlog_last(struct ownlog *l, char *p, size_t n)
 	struct entry en;
 
 	if (l->lines == 0 ||
-	    pread_full(l->idx, &en, sizeof(en), (l->lines - 1) * sizeof(en)) !=
-		sizeof(en) ||
+	    fd_pread_full(l->idx, &en, sizeof(en),
+		(l->lines - 1) * sizeof(en)) != sizeof(en) ||
 	    en.len == 0 || en.len > n || en.len > l->size ||
-	    pread_full(l->fd, p, en.len, l->size - en.len) != (ssize_t)en.len)
+	    fd_pread_full(l->fd, p, en.len, l->size - en.len) !=
+		(ssize_t)en.len)
 		return 0;
 	p[en.len - 1] = '\0';
 	return en.len - 1;

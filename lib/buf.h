@@ -11,7 +11,6 @@
 
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdint.h>
 
 /* No message of ours is larger: 10 MiB frames and their head. */
 #define BUF_MAX_DEFAULT (16u << 20)

@@ -39,6 +39,25 @@ fd_read_full(int fd, void *p, size_t n)
 	return (ssize_t)done;
 }
 
+ssize_t
+fd_pread_full(int fd, void *p, size_t n, uint64_t off)
+{
+	size_t done = 0;
+	ssize_t r;
+
+	while (done < n) {
+		r = pread(fd, (char *)p + done, n - done, (off_t)(off + done));
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -errno;
+		if (r == 0)
+			break;
+		done += (size_t)r;
+	}
+	return (ssize_t)done;
+}
+
 int
 fd_write_full(int fd, const void *p, size_t n)
 {

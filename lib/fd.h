@@ -40,6 +40,8 @@ steal_fd(int *fd)
 
 /* Reads n bytes; fewer only at end of file. Blocking descriptors only. */
 ssize_t fd_read_full(int fd, void *p, size_t n);
+/* The same of what is at off. */
+ssize_t fd_pread_full(int fd, void *p, size_t n, uint64_t off);
 /* Writes n bytes. Blocking descriptors only. */
 int fd_write_full(int fd, const void *p, size_t n);
 /* Writes text to the file at dirfd/path, which must exist (sysfs, cgroup). */

@@ -13,6 +13,16 @@ skip_blanks(const char *s)
 	return s;
 }
 
+int
+hex_digit(char c)
+{
+	if (isdigit((unsigned char)c))
+		return c - '0';
+	if (isxdigit((unsigned char)c))
+		return tolower((unsigned char)c) - 'a' + 10;
+	return -1;
+}
+
 /* The digits at *s, which moves past them. */
 static int
 digits(const char **s, int64_t *ret_n)

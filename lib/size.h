@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+/* Of a hexadecimal digit, or -1. */
+int hex_digit(char c);
 /* "10", "10k", "10M", "2g", "1t": powers of 1024, blanks around allowed. */
 int size_parse(const char *s, int64_t *ret_bytes);
 /* A decimal integer in [min, max]. */

@@ -7,6 +7,7 @@
 
 #include "lib/buf.h"
 #include "lib/mem.h"
+#include "lib/size.h"
 #include "lib/utf8.h"
 
 /* What a path was used for: TOML defines each once. */
@@ -148,18 +149,6 @@ add_utf8(struct reader *r, struct buf *to, uint32_t c)
 	return put(r, to, u, n);
 }
 
-static int
-hex_digit(int c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* One escape, its backslash already taken. */
 static int
 escape(struct reader *r, struct buf *to)
@@ -180,7 +169,7 @@ escape(struct reader *r, struct buf *to)
 		    "\\b \\t \\n \\f \\r \\\" \\\\ \\uXXXX \\UXXXXXXXX");
 	r->p++;
 	for (left = c == 'u' ? 4 : 8; left > 0; left--, r->p++) {
-		if ((d = hex_digit(peek(r))) < 0)
+		if ((d = r->p < r->end ? hex_digit(*r->p) : -1) < 0)
 			return BAD(r, "\\%c: expected %d hexadecimal digits", c,
 			    c == 'u' ? 4 : 8);
 		v = v << 4 | (uint32_t)d;
@@ -497,13 +486,13 @@ digits(const char *p, int base, struct buf *to)
 	int d;
 
 	for (;;) {
-		d = hex_digit((unsigned char)*p);
+		d = hex_digit(*p);
 		if (d < 0 || d >= base || buf_add(to, p, 1) < 0)
 			return NULL;
 		p++;
 		if (*p == '_')
 			p++;
-		else if ((d = hex_digit((unsigned char)*p)) < 0 || d >= base)
+		else if ((d = hex_digit(*p)) < 0 || d >= base)
 			return p;
 	}
 }

@@ -5,24 +5,13 @@
 #include <string.h>
 
 #include "lib/mem.h"
+#include "lib/size.h"
 
 struct reader {
 	const char *p;
 	const char *end;
 	char *to;
 };
-
-static int
-hex_digit(int c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 /* The number after \x (two hexadecimal digits) or \ (three octal ones). */
 static int
@@ -31,7 +20,7 @@ numeric_escape(struct reader *r, int base, int digits)
 	int v = 0, d;
 
 	while (digits-- > 0 && r->p < r->end) {
-		d = hex_digit((unsigned char)*r->p);
+		d = hex_digit(*r->p);
 		if (d < 0 || d >= base)
 			break;
 		v = v * base + d;
@@ -54,8 +43,7 @@ dollar_escape(struct reader *r)
 
 	if (c >= '0' && c <= '7')
 		return numeric_escape(r, 8, 3);
-	if (c == 'x' && r->p + 1 < r->end &&
-	    hex_digit((unsigned char)r->p[1]) >= 0) {
+	if (c == 'x' && r->p + 1 < r->end && hex_digit(r->p[1]) >= 0) {
 		r->p++;
 		return numeric_escape(r, 16, 2);
 	}

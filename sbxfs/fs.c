@@ -88,6 +88,16 @@ fs_path(const struct node *n, const char *name, struct buf *to)
 	return 0;
 }
 
+size_t
+fs_depth(const struct node *n)
+{
+	size_t depth = 0;
+
+	for (; !is_root(n); n = n->parent)
+		depth++;
+	return depth;
+}
+
 int
 fs_path_add(struct buf *path, const char *name)
 {

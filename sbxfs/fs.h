@@ -151,6 +151,8 @@ void fs_orphan(struct sbxfs *s, struct node *n);
 /* The path in fs/ of n, or of name in it where that is not NULL, to an empty
  * buffer: -ESTALE when its name is gone. */
 int fs_path(const struct node *n, const char *name, struct buf *to);
+/* How many directories beneath fs/ itself. */
+size_t fs_depth(const struct node *n);
 /* The path of name in the directory of that path. */
 int fs_path_add(struct buf *path, const char *name);
 /* Opens n, or name in it, with flags as fd_open_beneath: fd or -errno. */

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/fsuid.h>
 #include <sys/syscall.h>
 
@@ -519,16 +518,6 @@ read_link_at(void *arg, const char *path, char *to, size_t n)
 	return r < 0 ? 0 : r;
 }
 
-static size_t
-depth_of(const struct node *dir)
-{
-	size_t depth = 0;
-
-	for (; dir->file->at == AT_FS; dir = dir->parent)
-		depth++;
-	return depth;
-}
-
 int
 fs_readlink(struct sbxfs *s, struct node *n, struct buf *ret)
 {
@@ -545,7 +534,7 @@ fs_readlink(struct sbxfs *s, struct node *n, struct buf *ret)
 	if ((len = readlinkat(fd, "", target, sizeof(target) - 1)) < 0)
 		return -errno;
 	target[len] = '\0';
-	if (link_is_safe(target, depth_of(n->parent)))
+	if (link_is_safe(target, fs_depth(n->parent)))
 		return buf_adds(ret, target);
 	if ((r = fs_path(n->parent, NULL, &dir)) < 0 ||
 	    (r = buf_addf(ret, "%s/%s/fs/", s->mountpoint, box_shown(n->box))) <

@@ -9,7 +9,6 @@
 
 #include "lib/fd.h"
 #include "lib/mem.h"
-#include "sbxfs/control.h"
 #include "sbxfs/work.h"
 
 #define COPY_BYTES (8 << 20) /* in pieces: whoever wants more asks again */

@@ -34,13 +34,15 @@ fs_user_names(char *p, size_t n)
 	return (ssize_t)used;
 }
 
-/* The kernel has refused what is no regular file and no directory. Returns
- * what is open, or *own; -errno. */
+/* For the attribute of that name, or all. The kernel has refused what is no
+ * regular file and no directory. Returns what is open, or *own; -errno. */
 static int
-open_for(const struct node *n, int *own)
+open_for(const struct node *n, const char *name, int *own)
 {
 	const struct fs_file *f = LIST_FIRST(&n->files);
 
+	if (name != NULL && !fs_is_user(name))
+		return -EOPNOTSUPP;
 	if (f != NULL && f->fd >= 0)
 		return f->fd;
 	*own = fs_open_node(n, NULL, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
@@ -54,9 +56,7 @@ fs_getxattr(const struct node *n, const char *name, void *p, size_t size)
 	ssize_t r;
 	int fd;
 
-	if (!fs_is_user(name))
-		return -EOPNOTSUPP;
-	if ((fd = open_for(n, &own)) < 0)
+	if ((fd = open_for(n, name, &own)) < 0)
 		return fd;
 	r = fgetxattr(fd, name, p, size);
 	return r < 0 ? -errno : r;
@@ -69,9 +69,7 @@ fs_setxattr(
 	cleanup_fd int own = -1;
 	int fd;
 
-	if (!fs_is_user(name))
-		return -EOPNOTSUPP;
-	if ((fd = open_for(n, &own)) < 0)
+	if ((fd = open_for(n, name, &own)) < 0)
 		return fd;
 	if (fsetxattr(fd, name, value->p, value->n, value->flags) < 0)
 		return -errno;
@@ -84,9 +82,7 @@ fs_removexattr(const struct node *n, const char *name)
 	cleanup_fd int own = -1;
 	int fd;
 
-	if (!fs_is_user(name))
-		return -EOPNOTSUPP;
-	if ((fd = open_for(n, &own)) < 0)
+	if ((fd = open_for(n, name, &own)) < 0)
 		return fd;
 	return fremovexattr(fd, name) < 0 ? -errno : 0;
 }
@@ -98,7 +94,7 @@ fs_listxattr(const struct node *n, char *p, size_t size)
 	ssize_t r;
 	int fd;
 
-	if ((fd = open_for(n, &own)) < 0)
+	if ((fd = open_for(n, NULL, &own)) < 0)
 		return fd;
 	if ((r = flistxattr(fd, p, size)) < 0)
 		return -errno;

@@ -135,16 +135,6 @@ walk(struct rcall *k)
 		(void)fuse_reply_readlink(k->req, buf_str(&to));
 }
 
-static size_t
-depth_of(const struct node *dir)
-{
-	size_t depth = 0;
-
-	for (; dir->file->at == AT_FS; dir = dir->parent)
-		depth++;
-	return depth;
-}
-
 static void
 got_target(struct rcall *k, const struct reply *r)
 {
@@ -159,7 +149,7 @@ got_target(struct rcall *k, const struct reply *r)
 		free(target);
 		return;
 	}
-	if (link_is_safe(target, depth_of(k->n->parent))) {
+	if (link_is_safe(target, fs_depth(k->n->parent))) {
 		(void)fuse_reply_readlink(k->req, target);
 		free(target);
 		return;
