@@ -7,7 +7,6 @@
 #define AGENT_FRAME_H
 
 #include <stddef.h>
-#include <stdint.h>
 
 #include "lib/buf.h"
 

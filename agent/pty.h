@@ -6,7 +6,6 @@
 #ifndef AGENT_PTY_H
 #define AGENT_PTY_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct pty_size {

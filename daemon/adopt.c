@@ -3,7 +3,6 @@
  * broker which instances; what lives goes on, what died meanwhile is stopped,
  * what no row owns is destroyed.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,6 @@
 /*
  * api_pool.c - the daemon itself: health, metrics, profiles, pools.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "daemon/api_impl.h"

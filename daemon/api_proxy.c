@@ -7,10 +7,8 @@
  * both are passed as they are. The server is the sandbox's: nothing it says
  * is believed.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "daemon/api_impl.h"
 #include "daemon/http_resp.h"

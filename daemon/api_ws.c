@@ -3,7 +3,6 @@
  * whole tree (the messages of files.sock, for a mount on another machine).
  * Both are relays (wsrelay.h).
  */
-#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,5 @@
 #include "daemon/brokerc.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -17,7 +17,6 @@
 #include <uv.h>
 
 #include "daemon/config.h"
-#include "lib/buf.h"
 #include "lib/err.h"
 #include "runtimes/runtime.h"
 

@@ -8,7 +8,6 @@
 #include <pwd.h>
 #include <signal.h>
 #include <sched.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>

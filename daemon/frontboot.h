@@ -5,7 +5,6 @@
 #ifndef DAEMON_FRONTBOOT_H
 #define DAEMON_FRONTBOOT_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 #include "daemon/config.h"

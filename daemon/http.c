@@ -1,6 +1,5 @@
 #include "daemon/http.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>

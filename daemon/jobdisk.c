@@ -1,7 +1,6 @@
 /*
  * jobdisk.c - jobs to and from the spool's journal.
  */
-#include <string.h>
 
 #include "daemon/jobs_impl.h"
 #include "daemon/store.h"

@@ -11,7 +11,6 @@
 #include "daemon/spool.h"
 #include "lib/clock.h"
 #include "lib/fd.h"
-#include "lib/log.h"
 #include "lib/mem.h"
 
 #define CODE_NO_SHELL 127

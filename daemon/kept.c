@@ -11,7 +11,6 @@
 
 #include "daemon/spool_impl.h"
 #include "lib/fd.h"
-#include "lib/mem.h"
 
 #define SEGS_A_READ 512
 #define WINDOW (64u << 10)

@@ -5,14 +5,11 @@
  *	sbxd: worker  root   worker_run    forked by the broker
  *	sbxd: front   _sbx   frontboot_run this program again, by -F
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "daemon/broker.h"

@@ -4,7 +4,6 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "daemon/brokerc.h"
 #include "daemon/events.h"

@@ -8,9 +8,7 @@
  * successor may write on. Nor does anybody's close end a terminal's input.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "daemon/jobs.h"
 #include "daemon/tree_impl.h"

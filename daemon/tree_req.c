@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "daemon/tree_impl.h"
-#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
 

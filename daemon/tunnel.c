@@ -2,11 +2,9 @@
  * tunnel.c - exposed ports: a listener on the host, and for each connection to
  * it one into the sandbox; bytes go both ways until both sides have ended.
  */
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "daemon/events.h"

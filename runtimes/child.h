@@ -11,7 +11,6 @@
 #ifndef RUNTIMES_CHILD_H
 #define RUNTIMES_CHILD_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #include "runtimes/cgroup.h"

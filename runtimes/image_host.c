@@ -4,7 +4,6 @@
  * its /usr cannot do without: the cache of libraries, made anew over /usr, the
  * alternatives, where they are links into /usr, and the certificates of /usr.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -13,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>

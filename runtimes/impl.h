@@ -9,7 +9,6 @@
 #define RUNTIMES_IMPL_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "runtimes/cgroup.h"
 #include "runtimes/child.h"

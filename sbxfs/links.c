@@ -4,8 +4,6 @@
 #include <limits.h>
 #include <string.h>
 
-#include "lib/mem.h"
-
 #define LINKS_MAX 40 /* the kernel's own MAXSYMLINKS */
 
 /* The next name of a path: its length, 0 at the end; *p moves to it. */

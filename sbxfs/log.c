@@ -4,7 +4,6 @@
  * all but not the end, that is to be read as well: busybox's sh polls before
  * each byte, and would never come to it.
  */
-#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 

@@ -10,7 +10,6 @@
  * is still its own. The server mounts, gives up what it does not need, and
  * answers the kernel. It ends when the guard does.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>

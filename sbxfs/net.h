@@ -10,8 +10,6 @@
 #ifndef SBXFS_NET_H
 #define SBXFS_NET_H
 
-#include <stdbool.h>
-
 #include "lib/err.h"
 
 /* The daemon's paths. */

@@ -15,7 +15,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "lib/mem.h"
 #include "sbxfs/control.h"
 #include "sbxfs/fs.h"
 #include "sbxfs/fsreq.h"

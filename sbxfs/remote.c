@@ -7,11 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/statvfs.h>
 
-#include "lib/mem.h"
-#include "sbxfs/control.h"
 #include "sbxfs/ops.h"
 #include "sbxfs/remote_impl.h"
 #include "sbxfs/trees.h"

@@ -28,7 +28,6 @@
 #include "sbxfs/ops.h"
 #include "sbxfs/park.h"
 #include "sbxfs/remote.h"
-#include "sbxfs/trees.h"
 #include "sbxfs/used.h"
 #include "sbxfs/work.h"
 

@@ -8,7 +8,6 @@
 #ifndef SBXFS_SIGNALS_H
 #define SBXFS_SIGNALS_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 enum signals {

@@ -3,7 +3,6 @@
  * its end; what is written are lines, done in order by the front. A value is
  * written only where its mode says so (env).
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

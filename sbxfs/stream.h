@@ -6,7 +6,6 @@
 #ifndef SBXFS_STREAM_H
 #define SBXFS_STREAM_H
 
-#include "lib/buf.h"
 #include "sbxfs/impl.h"
 
 struct reader;

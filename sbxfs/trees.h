@@ -8,7 +8,6 @@
 #ifndef SBXFS_TREES_H
 #define SBXFS_TREES_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>

@@ -4,7 +4,6 @@
  * no link left in it. The input: words ended by NUL, a directory, a target,
  * and pairs of a link's path and its target.
  */
-#include <errno.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>

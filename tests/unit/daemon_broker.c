@@ -18,7 +18,6 @@
 #include "daemon/brokerc.h"
 #include "daemon/worker.h"
 #include "lib/fd.h"
-#include "lib/log.h"
 #include "lib/mem.h"
 
 #define ID_A "sbx-00000000000000000000000000000001"

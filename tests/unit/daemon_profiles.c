@@ -1,12 +1,7 @@
 /* The configuration: profiles, images, and limits that cannot be held. */
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/fd.h"
-#include "lib/mem.h"
 #include "tests/unit/config.h"
 #include "tests/unit/unit.h"
 

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "daemon/tokens.h"
-#include "lib/mem.h"
 #include "tests/unit/unit.h"
 
 #define GOOD "Bearer 0123456789abcdef"

@@ -5,7 +5,6 @@
 #include <check.h>
 #include <errno.h>
 #include <linux/netlink.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/fd.h"
