@@ -26,6 +26,7 @@
 #include "lib/buf.h"
 #include "lib/clock.h"
 #include "lib/fd.h"
+#include "lib/hostport.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/proc.h"
@@ -82,14 +83,16 @@ say(const struct line *l, const char *fmt, ...)
 
 /*** The address ***/
 
-/* "host", "host:port" or "[v6]:port": is it this machine by its number? */
+/* "host", "host:port" or "[v6]:port": is it this machine by its number? A name
+ * may begin like one. */
 static bool
 is_loopback(const char *host)
 {
-	return strncmp(host, "127.", 4) == 0 ||
-	    strncmp(host, "[::1]", 5) == 0 ||
-	    (strncmp(host, "localhost", 9) == 0 &&
-		(host[9] == '\0' || host[9] == ':'));
+	size_t n = *host == '[' ? strcspn(++host, "]") : strcspn(host, ":");
+	cleanup_free char *addr = xstrndup(host, n);
+	struct hostport h;
+
+	return hostport_set(&h, addr, 0) && hostport_is_loopback(&h);
 }
 
 /* Behind the scheme; NULL: not one of ours. */
@@ -570,8 +573,7 @@ net_run(const struct net_conf *conf, int dial)
 		if (n == 1)
 			start_line(conf, path, fds[0]);
 		else
-			while (n > 0)
-				close_fd(&fds[--n]);
+			fd_close_all(fds, n);
 	}
 }
 

@@ -18,10 +18,10 @@
 
 #define NET_CONNECT_S 10
 /* Nothing is heard for so long: a ping; for twice as long: it is dead. */
+#define NET_SILENCE_S 15
 /* The byte of a ping frame that says that what the path names is not there:
  * no connection comes of it. */
 #define NET_ABSENT 2
-#define NET_SILENCE_S 15
 
 struct net_conf {
 	const char *url;	/* https://host[:port], or http:// */

@@ -12,6 +12,7 @@
 #include "sbxfs/fs.h"
 #include "sbxfs/lines.h"
 #include "sbxfs/links.h"
+#include "sbxfs/net.h"
 #include "sbxfs/nodes.h"
 #include "sbxfs/trees.h"
 
@@ -485,6 +486,33 @@ START_TEST(only_attributes_of_users_are_listed)
 }
 END_TEST
 
+/*** Addresses ***/
+
+START_TEST(a_token_goes_in_the_clear_to_this_machine_only)
+{
+	static const char *const good[] = { "http://127.0.0.1",
+		"http://127.0.0.1:80", "http://localhost:80", "http://[::1]",
+		"http://[::1]:80", "https://example.org" };
+	static const char *const bad[] = { "http://example.org",
+		"http://127.example.org", "http://127.0.0.1.example.org:80",
+		"http://localhost.example.org", "http://[::1:2]:80",
+		"http://192.0.2.1" };
+	struct net_conf conf = { .token_file = "/dev/null" };
+	struct err e;
+	size_t i;
+
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		conf.url = good[i];
+		ck_assert_msg(net_check(&conf, &e) == 0, "%s", good[i]);
+	}
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		conf.url = bad[i];
+		ck_assert_msg(net_check(&conf, &e) < 0, "%s", bad[i]);
+		ck_assert_ptr_nonnull(strstr(e.text, "in the clear"));
+	}
+}
+END_TEST
+
 /*** The suite ***/
 
 #define NTESTS(t) (sizeof(t) / sizeof(*(t)))
@@ -526,6 +554,9 @@ main(void)
 		root_inside_is_the_owner_outside,
 		only_attributes_of_users_are_listed
 	};
+	const TTest *const net[] = {
+		a_token_goes_in_the_clear_to_this_machine_only
+	};
 	Suite *s = suite_create("sbxfs");
 	SRunner *sr = srunner_create(s);
 	int failed;
@@ -536,6 +567,7 @@ main(void)
 	add(s, "nodes", nodes, NTESTS(nodes));
 	add(s, "box", boxes, NTESTS(boxes));
 	add(s, "trees", tree, NTESTS(tree));
+	add(s, "net", net, NTESTS(net));
 	srunner_run_all(sr, CK_NORMAL);
 	failed = srunner_ntests_failed(sr);
 	srunner_free(sr);
