@@ -51,8 +51,7 @@ static bool any_dead, any_held;
 static void
 free_fdset(struct conn *c, struct fdset *s)
 {
-	while (s->n > 0)
-		close_fd(&s->fds[--s->n]);
+	fd_close_all(s->fds, s->n);
 	TAILQ_REMOVE(&c->fdsets, s, link);
 	free(s);
 }

@@ -426,26 +426,6 @@ find_file(struct call *c, int64_t number, struct handle **ret)
 	return 0;
 }
 
-/* -errno, or what was read; fewer than n only at the end. */
-static ssize_t
-read_at(int fd, char *p, size_t n, off_t off)
-{
-	size_t done = 0;
-	ssize_t r;
-
-	while (done < n) {
-		r = pread(fd, p + done, n - done, off + (off_t)done);
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return done > 0 ? (ssize_t)done : -errno;
-		if (r == 0)
-			break;
-		done += (size_t)r;
-	}
-	return (ssize_t)done;
-}
-
 int
 give_binary(struct call *c, size_t n)
 {
@@ -470,7 +450,8 @@ fs_read(struct call *c, void *args)
 		return r;
 	if ((p = conn_binary(c->conn, (size_t)a->len)) == NULL)
 		return -ENOMEM;
-	if ((n = read_at(h->fd, p, (size_t)a->len, a->off)) < 0)
+	n = fd_pread_full(h->fd, p, (size_t)a->len, (uint64_t)a->off);
+	if (n < 0)
 		return (int)n;
 	return give_binary(c, (size_t)n);
 }

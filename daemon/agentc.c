@@ -87,8 +87,8 @@ free_out(struct agentc *a, struct out *o)
 	a->queued -= o->len - o->off;
 	if (o->pong)
 		a->pongs -= o->len;
-	while (o->owned && o->nfds > 0)
-		(void)close(o->fds[--o->nfds]);
+	if (o->owned)
+		fd_close_all(o->fds, o->nfds);
 	free(o);
 }
 

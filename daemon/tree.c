@@ -45,10 +45,7 @@ conn_die(struct tree_conn *c, const char *why)
 static void
 drop_out_fds(struct out_fds *o)
 {
-	size_t i;
-
-	for (i = 0; i < o->n; i++)
-		close_fd(&o->fds[i]);
+	fd_close_all(o->fds, o->n);
 	free(o);
 }
 

@@ -349,8 +349,7 @@ serve(struct worker *w, const struct broker_req *q, ssize_t len)
 		(void)str_copy(a.rep.text, e.text, sizeof(a.rep.text));
 	}
 	sent = fd_send(w->sock, &a.rep, sizeof(a.rep), a.fds, a.nfds);
-	while (a.nfds > 0)
-		(void)close(a.fds[--a.nfds]);
+	fd_close_all(a.fds, a.nfds);
 	return sent < 0 ? (int)sent : 0;
 }
 

@@ -232,8 +232,7 @@ make_sockets(enum rt_socket what, int *ret_fds, size_t n)
 		if ((ret_fds[i] = make_socket(what)) >= 0)
 			continue;
 		err = -errno;
-		while (i > 0)
-			close_fd(&ret_fds[--i]);
+		fd_close_all(ret_fds, i);
 		return err;
 	}
 	return 0;

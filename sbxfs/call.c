@@ -252,6 +252,12 @@ call_send(struct call *c, const char *method, json_t *params)
 }
 
 json_t *
+box_params(const struct box *b)
+{
+	return json_pack("{s:s}", "id", b->id);
+}
+
+json_t *
 node_params(const struct node *n)
 {
 	json_t *p = json_object();

@@ -106,8 +106,8 @@ disconnect(struct client *c)
 	buf_clear(&c->out);
 	buf_clear(&c->binary);
 	c->has_binary = false;
-	while (c->nfds > 0)
-		close_fd(&c->fds[--c->nfds]);
+	fd_close_all(c->fds, c->nfds);
+	c->nfds = 0;
 	fail_pending(c);
 }
 

@@ -361,12 +361,6 @@ got_jobs(struct call *c, const struct reply *r)
 	reply_err(c->req, ENOENT);
 }
 
-static json_t *
-id_params(const struct node *n)
-{
-	return json_pack("{s:s}", "id", n->box->id);
-}
-
 static void
 lookup_job(fuse_req_t req, struct node *parent, const char *name)
 {
@@ -385,7 +379,7 @@ lookup_job(fuse_req_t req, struct node *parent, const char *name)
 	c = call_new(req, got_jobs);
 	c->text = xstrdup(name);
 	call_node(c, parent);
-	call_send(c, "jobs", id_params(parent));
+	call_send(c, "jobs", box_params(parent->box));
 }
 
 static bool
@@ -445,7 +439,7 @@ control_readlink(fuse_req_t req, struct node *n)
 	else if (n->file->at == AT_TOP)
 		(void)fuse_reply_readlink(req, n->box->name);
 	else
-		call_send(call_new(req, got_last), "jobs", id_params(n));
+		call_send(call_new(req, got_last), "jobs", box_params(n->box));
 }
 
 /*** Listing ***/
@@ -555,7 +549,7 @@ control_opendir(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
 	if (n->file->inside == AT_JOBS && n->box->life == BOX_LIVE) {
 		c = call_new(req, list_jobs);
 		call_node(c, n);
-		call_send(c, "jobs", id_params(n));
+		call_send(c, "jobs", box_params(n->box));
 		return;
 	}
 	l = new_listing(n);

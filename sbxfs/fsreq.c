@@ -12,7 +12,6 @@
 #include "sbxfs/work.h"
 
 #define COPY_BYTES (8 << 20) /* in pieces: whoever wants more asks again */
-#define IO_BYTES (1 << 20)   /* as ops.c told the kernel */
 
 /*** What a thread does with one open file ***/
 
@@ -66,7 +65,7 @@ run_read(struct work *w)
 	const struct io *io = (const struct io *)w;
 
 	if (bytes == NULL)
-		bytes = xmalloc(IO_BYTES);
+		bytes = xmalloc(KERNEL_IO_MAX);
 	return result(pread(io->fd, bytes, io->len, io->off));
 }
 
@@ -89,7 +88,7 @@ fsreq_read(fuse_req_t req, const struct fs_file *f, size_t n, off_t off)
 	io->w.run = run_read;
 	io->w.end = end_read;
 	io->off = off;
-	io->len = n < IO_BYTES ? n : IO_BYTES;
+	io->len = n < KERNEL_IO_MAX ? n : KERNEL_IO_MAX;
 	work_add(&io->w);
 }
 

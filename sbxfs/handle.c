@@ -66,6 +66,31 @@ handle_opened(fuse_req_t req, struct handle *h, unsigned open_flags)
 	}
 }
 
+void
+poll_forget(struct fuse_pollhandle **at)
+{
+	if (*at != NULL)
+		fuse_pollhandle_destroy(*at);
+	*at = NULL;
+}
+
+void
+poll_take(struct fuse_pollhandle **at, struct fuse_pollhandle *ph)
+{
+	if (ph == NULL)
+		return;
+	poll_forget(at);
+	*at = ph;
+}
+
+void
+poll_wake(struct fuse_pollhandle **at)
+{
+	if (*at != NULL)
+		(void)fuse_lowlevel_notify_poll(*at);
+	poll_forget(at);
+}
+
 int
 node_stale(const struct node *n)
 {

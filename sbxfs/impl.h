@@ -133,6 +133,11 @@ struct handle *handle_ref(struct handle *h);
 void handle_unref(struct handle *h);
 /* Answers an OPEN: the handle is the kernel's, or is freed. */
 void handle_opened(fuse_req_t req, struct handle *h, unsigned open_flags);
+/* Who polls: takes ph over, if it is not NULL, in place of the one before;
+ * tells who waits for it, once; forgets it. */
+void poll_take(struct fuse_pollhandle **at, struct fuse_pollhandle *ph);
+void poll_wake(struct fuse_pollhandle **at);
+void poll_forget(struct fuse_pollhandle **at);
 /* The sandbox of n is not there any more: ESTALE; otherwise 0. */
 int node_stale(const struct node *n);
 /* The same, or EIO when there is no front to ask. */
@@ -173,6 +178,8 @@ void call_node(struct call *c, struct node *n);
 void call_send(struct call *c, const char *method, json_t *params);
 void call_send_bin(struct call *c, const char *method, json_t *params,
     const void *bin, size_t len);
+/* {"id":...} */
+json_t *box_params(const struct box *b);
 /* {"file":..., "id":..., "job":...} of a control file. */
 json_t *node_params(const struct node *n);
 

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "sbxfs/input.h"
@@ -20,9 +19,7 @@ struct newjob {
 	bool too_big;
 	bool starting;
 	int error;
-	char line[16];
-	size_t len;
-	size_t pos;
+	struct reply_line line;
 };
 
 static ssize_t
@@ -36,11 +33,7 @@ newjob_next(struct stream *st, char *p, size_t n)
 	j->error = 0;
 	if (error != 0)
 		return -error;
-	if (n > j->len - j->pos)
-		n = j->len - j->pos;
-	memcpy(p, j->line + j->pos, n);
-	j->pos += n;
-	return (ssize_t)n;
+	return reply_line_read(&j->line, p, n);
 }
 
 static bool
@@ -56,12 +49,10 @@ started(struct call *c, const struct reply *r)
 
 	j->starting = false;
 	j->error = -r->error;
-	j->pos = 0;
-	j->len = 0;
+	j->line.len = j->line.pos = 0;
 	j->in.job = (int)json_integer_value(json_object_get(r->result, "job"));
 	if (r->error == 0)
-		j->len = (size_t)snprintf(
-		    j->line, sizeof(j->line), "%d\n", j->in.job);
+		reply_line_set(&j->line, "%d\n", j->in.job);
 	else
 		j->in.no = 0;
 	stream_wake(&j->st);

@@ -17,6 +17,9 @@ struct box;
 struct node;
 struct sbxfs;
 
+/* The largest read and write: the mount, libfuse and INIT must say the same. */
+#define KERNEL_IO_MAX (1u << 20)
+
 /* Flags of an answer to OPEN: not in every host's linux/fuse.h. */
 #define OPEN_DIRECT_IO (1u << 0)
 #define OPEN_STREAM (1u << 4)

@@ -73,16 +73,6 @@ log_read(fuse_req_t req, struct handle *h, size_t n, off_t off)
 }
 
 static void
-wake(struct log *l)
-{
-	if (l->ph == NULL)
-		return;
-	(void)fuse_lowlevel_notify_poll(l->ph);
-	fuse_pollhandle_destroy(l->ph);
-	l->ph = NULL;
-}
-
-static void
 reply_ready(fuse_req_t req, const struct log *l)
 {
 	/* It shrinks when it begins anew: that is news as well. */
@@ -116,11 +106,7 @@ log_poll(fuse_req_t req, struct handle *h, unsigned events,
 	struct call *c;
 
 	(void)events;
-	if (ph != NULL) {
-		if (l->ph != NULL)
-			fuse_pollhandle_destroy(l->ph);
-		l->ph = ph;
-	}
+	poll_take(&l->ph, ph);
 	if (l->watching) {
 		reply_ready(req, l);
 		return;
@@ -143,7 +129,7 @@ log_notice(struct handle *h, bool ended, const json_t *params)
 	    watch != l->watch)
 		return false;
 	l->size = (uint64_t)size;
-	wake(l);
+	poll_wake(&l->ph);
 	return true;
 }
 
@@ -155,7 +141,7 @@ log_down(struct handle *h, int error)
 	(void)error;
 	l->watching = false;
 	l->watch = -1;
-	wake(l);
+	poll_wake(&l->ph);
 }
 
 static void
@@ -172,10 +158,7 @@ log_close(struct handle *h)
 static void
 log_free(struct handle *h)
 {
-	struct log *l = (struct log *)h;
-
-	if (l->ph != NULL)
-		fuse_pollhandle_destroy(l->ph);
+	poll_forget(&((struct log *)h)->ph);
 }
 
 const struct file_ops log_ops = {

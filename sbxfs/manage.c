@@ -76,12 +76,6 @@ control_mkdir(fuse_req_t req, struct node *parent, const char *name)
 
 /*** rmdir and unlink ***/
 
-static json_t *
-id_params(const struct box *b)
-{
-	return json_pack("{s:s}", "id", b->id);
-}
-
 static void
 reply_stays(fuse_req_t req, const struct node *parent, const char *name)
 {
@@ -105,7 +99,7 @@ rmdir_box(fuse_req_t req, const struct node *top, const char *name)
 	} else {
 		b->leaves_husk = false;
 		call_send(
-		    call_new(req, call_done_err), "destroy", id_params(b));
+		    call_new(req, call_done_err), "destroy", box_params(b));
 	}
 }
 
@@ -232,7 +226,7 @@ control_unlink(fuse_req_t req, struct node *parent, const char *name)
 	b->removed = 1ull << file_index(file_find(AT_BOX, "ctl"));
 	c = call_new(req, destroyed);
 	call_node(c, parent);
-	call_send(c, "destroy", id_params(b));
+	call_send(c, "destroy", box_params(b));
 }
 
 /*** rename ***/

@@ -16,9 +16,9 @@
 #include "lib/fd.h"
 #include "lib/mem.h"
 #include "lib/proc.h"
+#include "sbxfs/kernel.h"
 
 #define HELPER "/usr/bin/fusermount3" /* setuid: mounts for users */
-#define MAX_READ (1u << 20)	      /* ops.c says the same to the kernel */
 
 #ifndef STATX_MNT_ID_UNIQUE
 #define STATX_MNT_ID_UNIQUE 0x4000u /* Linux 6.8: never used again */
@@ -153,8 +153,7 @@ ask_helper(const char *path, const char *options, int *ret_fd)
 	r = (int)fd_recv(ours, &byte, 1, got, &n);
 	(void)waitpid(pid, NULL, 0);
 	if (r < 0 || n != 1) {
-		while (n > 0)
-			close_fd(&got[--n]);
+		fd_close_all(got, n);
 		return r < 0 ? r : -EPERM; /* it has said why */
 	}
 	*ret_fd = got[0];
@@ -165,10 +164,10 @@ static int
 mount_as_user(
     const char *path, const struct mount_how *how, int *ret_fd, struct err *e)
 {
-	cleanup_free char *options =
-	    xasprintf("fsname=%s,subtype=sbx,nosuid,nodev,noexec,noatime,"
-		      "default_permissions,max_read=%u%s",
-		how->fsname, MAX_READ, how->allow_other ? ",allow_other" : "");
+	cleanup_free char *options = xasprintf(
+	    "fsname=%s,subtype=sbx,nosuid,nodev,noexec,noatime,"
+	    "default_permissions,max_read=%u%s",
+	    how->fsname, KERNEL_IO_MAX, how->allow_other ? ",allow_other" : "");
 	int r = ask_helper(path, options, ret_fd);
 
 	return r < 0 ? err_set(e, -r, "%s: " HELPER, path) : 0;
@@ -194,7 +193,7 @@ mount_make(const char *path, const struct mount_how *how, int *ret_fd,
 	(void)snprintf(data, sizeof(data),
 	    "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,"
 	    "default_permissions,max_read=%u",
-	    fd, MAX_READ);
+	    fd, KERNEL_IO_MAX);
 	if (mount(how->fsname, path, "fuse.sbx",
 		MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME, data) < 0)
 		return err_set(e, errno, "%s: mount", path);

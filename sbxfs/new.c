@@ -26,9 +26,7 @@ struct clone {
 	bool closed;
 	int error;
 	char id[BOX_ID_MAX]; /* "" before the first read */
-	char line[BOX_NAME_MAX + BOX_ID_MAX];
-	size_t len;
-	size_t pos;
+	struct reply_line line;
 };
 
 static ssize_t
@@ -42,11 +40,7 @@ new_next(struct stream *st, char *p, size_t n)
 	k->error = 0;
 	if (error != 0)
 		return -error;
-	if (n > k->len - k->pos)
-		n = k->len - k->pos;
-	memcpy(p, k->line + k->pos, n);
-	k->pos += n;
-	return (ssize_t)n;
+	return reply_line_read(&k->line, p, n);
 }
 
 static bool
@@ -77,8 +71,8 @@ created(struct call *c, const struct reply *r)
 		return;
 	}
 	name = json_string_value(json_object_get(r->result, "name"));
-	k->len = (size_t)snprintf(k->line, sizeof(k->line), "%.*s\n",
-	    BOX_NAME_MAX, name != NULL ? name : id);
+	reply_line_set(
+	    &k->line, "%.*s\n", BOX_NAME_MAX, name != NULL ? name : id);
 	if (k->closed)
 		release(k);
 	stream_wake(&k->st);

@@ -19,7 +19,6 @@
 #include "sbxfs/fs.h"
 #include "sbxfs/fsreq.h"
 
-#define MAX_IO (1u << 20)
 #define EPOCH_MINOR 44
 
 static struct node *
@@ -55,8 +54,8 @@ sbxfs_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct sbxfs *s = userdata;
 
-	conn->max_write = MAX_IO;
-	conn->max_read = MAX_IO; /* as the mount was told */
+	conn->max_write = KERNEL_IO_MAX;
+	conn->max_read = KERNEL_IO_MAX;
 	conn->max_background = 1024;
 	conn->congestion_threshold = 768;
 	/* Whoever looks for a name waits for none that is answered late. */
@@ -567,7 +566,7 @@ op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 /*** Directories ***/
 
 /* One buffer: one thread, and each answer is sent before the next. */
-static char bytes[MAX_IO];
+static char bytes[KERNEL_IO_MAX];
 
 static void
 op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -605,8 +604,8 @@ list(fuse_req_t req, fuse_ino_t ino, struct fs_list *l,
 		return;
 	}
 	l->p = bytes;
-	if (l->n > MAX_IO)
-		l->n = MAX_IO;
+	if (l->n > KERNEL_IO_MAX)
+		l->n = KERNEL_IO_MAX;
 	r = fs_readdir(req, file_of(fi), l);
 	if (r < 0)
 		reply_err(req, (int)-r);

@@ -13,7 +13,6 @@
 #include "sbxfs/remote_impl.h"
 #include "sbxfs/trees.h"
 
-#define MAX_IO (1u << 20)
 #define COPY_MAX (16u << 20)
 #define BY_NAME 1 /* an open; another may have the name by now */
 
@@ -492,7 +491,7 @@ op_read(fuse_req_t req, fuse_ino_t ino, size_t n, off_t off,
 		return;
 	k->file = f;
 	k->off = off;
-	k->size = n < MAX_IO ? n : MAX_IO;
+	k->size = n < KERNEL_IO_MAX ? n : KERNEL_IO_MAX;
 	rcall_int(k, "off", off);
 	rcall_int(k, "len", (int64_t)k->size);
 	rcall_look(k, "sbx.fs.read");

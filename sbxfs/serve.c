@@ -23,16 +23,15 @@
 #include "lib/mem.h"
 #include "sbxfs/fs.h"
 #include "sbxfs/impl.h"
-#include "sbxfs/net.h"
 #include "sbxfs/kernel.h"
+#include "sbxfs/net.h"
 #include "sbxfs/ops.h"
 #include "sbxfs/park.h"
 #include "sbxfs/remote.h"
 #include "sbxfs/used.h"
 #include "sbxfs/work.h"
 
-#define MAX_IO (1u << 20)
-#define REQUEST_MAX (MAX_IO + (64u << 10))
+#define REQUEST_MAX (KERNEL_IO_MAX + (64u << 10))
 #define READY_MS 5000 /* the front is waited for, then we go on without */
 #define BATCH 64      /* requests before the others are looked at */
 #define TICK_MS 1000
@@ -258,17 +257,18 @@ front_up(void *arg)
 	struct request rq = { .method = "hello" };
 	struct sbxfs *s = arg;
 	json_t *held = json_array();
-	struct handle *h;
+	struct handle *h, *next;
 
 	boxes_begin(&s->boxes);
 	rq.params = json_pack("{s:i,s:i,s:i,s:i}", "version", 1, "uid", 0,
 	    "gid", 0, "pid", (int)getpid());
 	client_call(s->client, &rq, said_hello, s);
-	TAILQ_FOREACH (h, &s->handles, link) {
+	for (h = TAILQ_FIRST(&s->handles); h != NULL; h = next) {
+		next = TAILQ_NEXT(h, link);
 		if (new_held(h) != NULL)
 			json_array_append_new(held, json_string(new_held(h)));
 		if (h->ops->up != NULL)
-			h->ops->up(h);
+			h->ops->up(h); /* one that was closed meanwhile goes */
 	}
 	if (json_array_size(held) != 0)
 		client_notify(
@@ -522,12 +522,11 @@ run(struct sbxfs *s, const struct serve_config *cfg)
 static struct fuse_session *
 new_session(struct sbxfs *s, bool debug)
 {
-	/* max_read: the mount, these and init() must say the same. */
 	char name[] = "sbxfs", size[] = "-omax_read=1048576";
 	char verbose[] = "-odebug";
 	char *argv[] = { name, size, debug ? verbose : NULL, NULL };
 	struct fuse_args args = FUSE_ARGS_INIT(debug ? 3 : 2, argv);
-	_Static_assert(MAX_IO == 1048576, "max_read says so");
+	_Static_assert(KERNEL_IO_MAX == 1048576, "max_read says so");
 	struct fuse_session *se;
 
 	se = fuse_session_new(&args, s->dial < 0 ? &sbxfs_ops : &remote_ops,

@@ -95,11 +95,7 @@ stdin_poll(fuse_req_t req, struct handle *h, unsigned events,
 	unsigned got = si->full ? 0 : POLLOUT | POLLWRNORM;
 
 	(void)events;
-	if (ph != NULL) {
-		if (si->ph != NULL)
-			fuse_pollhandle_destroy(si->ph);
-		si->ph = ph;
-	}
+	poll_take(&si->ph, ph);
 	if (si->error != 0)
 		got |= POLLERR;
 	(void)fuse_reply_poll(req, got);
@@ -109,11 +105,7 @@ static void
 wake(struct job_stdin *si)
 {
 	si->full = false;
-	if (si->ph == NULL)
-		return;
-	(void)fuse_lowlevel_notify_poll(si->ph);
-	fuse_pollhandle_destroy(si->ph);
-	si->ph = NULL;
+	poll_wake(&si->ph);
 }
 
 /* `room`: it can be written again, or never will. */
@@ -152,10 +144,7 @@ stdin_close(struct handle *h)
 static void
 stdin_free(struct handle *h)
 {
-	struct job_stdin *si = (struct job_stdin *)h;
-
-	if (si->ph != NULL)
-		fuse_pollhandle_destroy(si->ph);
+	poll_forget(&((struct job_stdin *)h)->ph);
 }
 
 const struct file_ops stdin_ops = {

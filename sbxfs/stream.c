@@ -3,14 +3,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/mem.h"
 
-#define READ_MAX (1u << 20)
 /* libfuse's pipe, which holds 1 MiB, has the head of the answer as well; and
  * it wants pages that are full, which few bytes are not. */
-#define SPLICE_MAX (READ_MAX - (16u << 10))
+#define SPLICE_MAX (KERNEL_IO_MAX - (16u << 10))
 #define SPLICE_MIN (64u << 10)
 
 struct reader {
@@ -57,11 +59,32 @@ answer_by_pipe(struct stream *st, fuse_req_t req, size_t n)
 	return true;
 }
 
+void
+reply_line_set(struct reply_line *l, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	l->len = (size_t)vsnprintf(l->text, sizeof(l->text), fmt, ap);
+	va_end(ap);
+	l->pos = 0;
+}
+
+ssize_t
+reply_line_read(struct reply_line *l, char *p, size_t n)
+{
+	if (n > l->len - l->pos)
+		n = l->len - l->pos;
+	memcpy(p, l->text + l->pos, n);
+	l->pos += n;
+	return (ssize_t)n;
+}
+
 /* False when there is nothing to say yet. */
 static bool
 answer(struct stream *st, fuse_req_t req, size_t n)
 {
-	static char bytes[READ_MAX]; /* one thread */
+	static char bytes[KERNEL_IO_MAX]; /* one thread */
 	ssize_t r;
 
 	if (answer_by_pipe(st, req, n))
@@ -115,31 +138,24 @@ stream_read(fuse_req_t req, struct stream *st, size_t n)
 	fuse_req_interrupt_func(req, interrupted, rd);
 }
 
-static void
-wake_poll(struct stream *st)
-{
-	if (st->ph == NULL)
-		return;
-	(void)fuse_lowlevel_notify_poll(st->ph);
-	fuse_pollhandle_destroy(st->ph);
-	st->ph = NULL;
-}
-
 void
 stream_wake(struct stream *st)
 {
 	struct reader *rd;
 	fuse_req_t req;
+	size_t n;
 
 	while ((rd = TAILQ_FIRST(&st->readers)) != NULL && st->ready(st)) {
 		req = rd->req;
+		n = rd->n;
 		fuse_req_interrupt_func(req, NULL, NULL);
-		if (!answer(st, req, rd->n))
-			reply_err(req, EIO); /* ready is wrong */
+		/* first: what is asked to answer it may fail, and wake us */
 		drop(rd);
+		if (!answer(st, req, n))
+			reply_err(req, EIO); /* ready is wrong */
 	}
 	if (st->ready(st))
-		wake_poll(st);
+		poll_wake(&st->ph);
 }
 
 void
@@ -153,7 +169,7 @@ stream_fail(struct stream *st, int error)
 		drop(rd);
 		reply_err(req, error);
 	}
-	wake_poll(st);
+	poll_wake(&st->ph);
 }
 
 void
@@ -162,11 +178,7 @@ stream_poll(fuse_req_t req, struct stream *st, bool writable,
 {
 	unsigned got = 0;
 
-	if (ph != NULL) {
-		if (st->ph != NULL)
-			fuse_pollhandle_destroy(st->ph);
-		st->ph = ph;
-	}
+	poll_take(&st->ph, ph);
 	if (st->ready(st))
 		got |= POLLIN | POLLRDNORM;
 	if (writable)

@@ -41,4 +41,16 @@ void stream_poll(fuse_req_t req, struct stream *st, bool writable,
     struct fuse_pollhandle *ph);
 void stream_free(struct stream *st);
 
+/* An answer of one line, which is read in pieces; a zeroed one is empty. */
+struct reply_line {
+	char text[BOX_NAME_MAX + BOX_ID_MAX];
+	size_t len;
+	size_t pos; /* of what is not read yet */
+};
+
+void reply_line_set(struct reply_line *l, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* At most n bytes more: how many, 0 at its end. */
+ssize_t reply_line_read(struct reply_line *l, char *p, size_t n);
+
 #endif

@@ -89,5 +89,5 @@ used_note(struct sbxfs *s, const void *bytes, size_t n)
 	if (node->box->used_ms != 0 && now - node->box->used_ms < TELL_MS)
 		return;
 	node->box->used_ms = now;
-	client_hint(s->client, "used", json_pack("{s:s}", "id", node->box->id));
+	client_hint(s->client, "used", box_params(node->box));
 }

@@ -1,7 +1,5 @@
 /* wait: a line about the job's end, when it has ended. */
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "sbxfs/follow.h"
 #include "sbxfs/stream.h"
@@ -9,9 +7,7 @@
 struct waiter {
 	struct stream st; /* first */
 	struct follow f;
-	char line[SECS_MAX + 40];
-	size_t len;
-	size_t pos;
+	struct reply_line line;
 };
 
 static ssize_t
@@ -21,14 +17,10 @@ wait_next(struct stream *st, char *p, size_t n)
 
 	if (w->f.job != 0 && !w->f.ended)
 		return -EAGAIN;
-	if (w->len == 0 && w->f.job != 0)
-		w->len = (size_t)snprintf(w->line, sizeof(w->line),
-		    "%d %d %s\n", w->f.job, w->f.code, w->f.secs);
-	if (n > w->len - w->pos)
-		n = w->len - w->pos;
-	memcpy(p, w->line + w->pos, n);
-	w->pos += n;
-	return (ssize_t)n;
+	if (w->line.len == 0 && w->f.job != 0)
+		reply_line_set(
+		    &w->line, "%d %d %s\n", w->f.job, w->f.code, w->f.secs);
+	return reply_line_read(&w->line, p, n);
 }
 
 static bool
