@@ -69,7 +69,7 @@ struct agentc {
 	struct outs out;
 	struct outs later; /* goes behind what is sent next, */
 	int64_t later_ms;  /* or then; 0: there is nothing */
-	size_t queued, pongs;
+	size_t pongs;	   /* bytes of them in out */
 	struct calls calls;
 	size_t ncalls;
 	json_int_t next_id;
@@ -84,7 +84,6 @@ static void
 free_out(struct agentc *a, struct out *o)
 {
 	TAILQ_REMOVE(&a->out, o, link);
-	a->queued -= o->len - o->off;
 	if (o->pong)
 		a->pongs -= o->len;
 	if (o->owned)
@@ -301,7 +300,6 @@ send_batch(struct agentc *a)
 	for (i = 0; i < sent; i++) {
 		o = TAILQ_FIRST(&a->out);
 		o->off += m[i].msg_len;
-		a->queued -= m[i].msg_len;
 		if (o->off < o->len)
 			return 0;
 		free_out(a, o);
@@ -367,7 +365,6 @@ add_out(struct agentc *a, size_t len)
 	o->off = 0;
 	o->len = len;
 	TAILQ_INSERT_TAIL(&a->out, o, link);
-	a->queued += len;
 	return o;
 }
 
@@ -778,10 +775,4 @@ agentc_forget(struct agentc *a, void *arg)
 	TAILQ_FOREACH (c, &a->calls, link)
 		if (c->arg == arg)
 			c->done = NULL;
-}
-
-size_t
-agentc_queued(const struct agentc *a)
-{
-	return a->queued;
 }

@@ -55,7 +55,5 @@ struct agent_call {
 void agentc_call(struct agentc *a, const struct agent_call *call);
 /* Forgets the calls with this arg: their done is not called any more. */
 void agentc_forget(struct agentc *a, void *arg);
-/* Bytes not yet taken by the kernel, for flow control. */
-size_t agentc_queued(const struct agentc *a);
 
 #endif

@@ -252,13 +252,9 @@ void sandbox_forget_modes(struct sandbox *sb, const char *key);
 /* After a direct change of a stored field: row, ctl_ms, notification. */
 int sandbox_changed(struct sandbox *sb, struct err *e);
 
-/*** Called by agentc, brokerc, jobs ***/
+/*** Called by jobs ***/
 
-void sandbox_agent_lost(struct sandbox *sb, const struct err *why);
 /* A job ended or began: counters, events, notifications. */
 void sandbox_job_event(struct sandbox *sb, struct job *job, bool ended);
-
-/*** The end of the front ***/
-void front_stop(struct front *f, bool keep_guests);
 
 #endif

@@ -29,7 +29,6 @@ void sb_wake(struct sandbox *sb, const struct err *e);
 int limits_check(const struct config *c, const struct caller *who,
     const struct rt_limits *want, const struct rt_limits *usual, struct err *e);
 /* settings.c: EINVAL for what is no variable's name, or no string; E2BIG. */
-int env_check(const char *key, const char *value, struct err *e);
 int env_check_all(const json_t *env, struct err *e);
 
 /* A request to the broker about sb, all fields but op and id zero. */

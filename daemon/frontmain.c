@@ -159,8 +159,8 @@ on_stop(uv_timer_t *t)
 	uv_stop(p->f.loop);
 }
 
-void
-front_stop(struct front *f, bool keep_guests)
+static void
+stop(struct front *f, bool keep_guests)
 {
 	struct process *p = (struct process *)f;
 	struct sandbox *sb, *next;
@@ -253,7 +253,7 @@ on_signal(uv_signal_t *s, int sig)
 	if (sig == SIGHUP)
 		reload(f);
 	else
-		front_stop(f, sig == SIGUSR1);
+		stop(f, sig == SIGUSR1);
 }
 
 static void

@@ -3,7 +3,7 @@
  * the parser with the byte screen of screen.c before it, a table of routes.
  *
  * It knows nothing about sandboxes. One exchange at a time on a connection;
- * pipelined requests wait. Spec: shared/spec/http-front.md's twelve checks.
+ * pipelined requests wait.
  */
 #ifndef DAEMON_HTTP_H
 #define DAEMON_HTTP_H

@@ -240,8 +240,9 @@ http_conn_write(struct http_conn *c, const uv_buf_t *bufs, unsigned n)
 
 /*** Requests on a connection ***/
 
-void
-http_refuse(struct http_req *r, int status, const char *text)
+/* An error, after which the connection ends. */
+static void
+refuse(struct http_req *r, int status, const char *text)
 {
 	r->keep_alive = false;
 	if (r->status != 0)
@@ -258,9 +259,9 @@ too_big(struct http_req *r)
 	if (r->route == NULL) /* 404, 405, 307 say more */
 		r->pending->handle(r);
 	else if (text != NULL)
-		http_refuse(r, 400, text);
+		refuse(r, 400, text);
 	else
-		http_refuse(r, 413, "request body too large");
+		refuse(r, 413, "request body too large");
 }
 
 /* The head is complete. */
@@ -272,7 +273,7 @@ dispatch(struct http_req *r)
 
 	if (status != 0) {
 		r->minor = true;
-		http_refuse(r, status, text);
+		refuse(r, status, text);
 		return;
 	}
 	r->phase = r->length == 0 ? PHASE_WAIT : PHASE_BODY;
@@ -304,11 +305,11 @@ feed_head(struct http_req *r, const char *p, size_t n)
 
 	if (v == SCREEN_BAD) {
 		r->minor = true;
-		http_refuse(r, r->screen.status, r->screen.text);
+		refuse(r, r->screen.status, r->screen.text);
 		return n;
 	}
 	if (v == SCREEN_PASS && buf_add(&r->head, p, used) != 0) {
-		http_refuse(r, 431, "head too long");
+		refuse(r, 431, "head too long");
 		return n;
 	}
 	if (r->screen.head_done)
@@ -332,7 +333,7 @@ feed_body(struct http_req *r, const char *p, size_t n)
 
 	r->expects = false;
 	if (v == SCREEN_BAD) {
-		http_refuse(r, r->screen.status, r->screen.text);
+		refuse(r, r->screen.status, r->screen.text);
 		return n;
 	}
 	if (v == SCREEN_PASS)
@@ -344,7 +345,7 @@ feed_body(struct http_req *r, const char *p, size_t n)
 		return n;
 	}
 	if (parsed != HPE_OK || r->screen.done != r->parsed) {
-		http_refuse(r, 400, "bad request body");
+		refuse(r, 400, "bad request body");
 		return n;
 	}
 	if (!r->screen.done)
@@ -445,7 +446,7 @@ at_eof(struct http_conn *c)
 	else if (r->phase == PHASE_RAW && !r->over)
 		tell_eof(r);
 	else if (!r->over && r->phase != PHASE_WAIT && !r->paused)
-		http_refuse(r, 400, "incomplete request");
+		refuse(r, 400, "incomplete request");
 	else if (!r->over && peer_gone(c))
 		http_conn_close(c);
 }
@@ -562,7 +563,7 @@ check_body_rate(struct http_conn *c, struct http_req *r, int64_t now)
 		r->window_bytes = 0;
 	} else if (span >= conf->head_timeout_ms) {
 		if (r->window_bytes < conf->body_min_rate * span / 1000)
-			http_refuse(r, 408, "request body too slow");
+			refuse(r, 408, "request body too slow");
 		r->window_ms = now;
 		r->window_bytes = 0;
 	}
@@ -599,7 +600,7 @@ http_conn_check(struct http_conn *c, int64_t now)
 		return;
 	} else if (r->phase == PHASE_HEAD) {
 		if (now - c->since_ms > conf->head_timeout_ms)
-			http_refuse(r, 408, "request head too slow");
+			refuse(r, 408, "request head too slow");
 	} else if (r->phase == PHASE_BODY) {
 		check_body_rate(c, r, now);
 	} else if (!c->reading && peer_gone(c)) {

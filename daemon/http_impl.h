@@ -161,8 +161,6 @@ void http_conn_run(struct http_conn *c, const char *p, size_t n);
 void http_conn_due(struct http_conn *c);
 void http_conn_check(struct http_conn *c, int64_t now_ms);
 void http_conn_close(struct http_conn *c);
-/* An error, after which the connection ends. */
-void http_refuse(struct http_req *r, int status, const char *text);
 
 /* http.c: a handle of the server is closed. */
 void http_server_unref(struct http_server *s);

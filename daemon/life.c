@@ -272,21 +272,9 @@ agent_notify(void *arg, const char *method, const json_t *params)
 }
 
 static void
-agent_lost(void *arg, const struct err *e)
+agent_lost(void *arg, const struct err *why)
 {
 	struct sandbox *sb = arg;
-
-	sandbox_agent_lost(sb, e);
-}
-
-static const struct agentc_ops agent_ops = {
-	.notify = agent_notify,
-	.lost = agent_lost,
-};
-
-void
-sandbox_agent_lost(struct sandbox *sb, const struct err *why)
-{
 	struct err e = *why;
 
 	drop_agent(sb);
@@ -302,6 +290,11 @@ sandbox_agent_lost(struct sandbox *sb, const struct err *why)
 		oom_look(sb, 0, false);
 	fail(sb, &e);
 }
+
+static const struct agentc_ops agent_ops = {
+	.notify = agent_notify,
+	.lost = agent_lost,
+};
 
 void
 life_send_env(struct sandbox *sb)

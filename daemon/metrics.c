@@ -51,15 +51,6 @@ metrics_new(const struct http_route *routes)
 }
 
 void
-metrics_free(struct metrics *m)
-{
-	if (m == NULL)
-		return;
-	free(m->series);
-	free(m);
-}
-
-void
 metrics_request(
     struct metrics *m, const struct http_route *route, int status, int64_t usec)
 {

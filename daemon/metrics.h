@@ -11,8 +11,8 @@
 
 struct metrics;
 
+/* For the life of the process. */
 struct metrics *metrics_new(const struct http_route *routes);
-void metrics_free(struct metrics *m);
 /* route NULL: none matched. */
 void metrics_request(struct metrics *m, const struct http_route *route,
     int status, int64_t usec);

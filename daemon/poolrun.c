@@ -202,7 +202,7 @@ poolrun_ready(struct sandbox *sb, const struct err *e)
 		life_reclaim(sb);
 	} else {
 		uv_update_time(p->f->loop);
-		pool_started(&k->plan, now_ms(p), now_ms(p) - sb->created_ms);
+		pool_started(&k->plan, now_ms(p) - sb->created_ms);
 		TAILQ_INSERT_TAIL(&k->ready, sb, link);
 	}
 	if (p->stopped && e == NULL)

@@ -203,7 +203,7 @@ sandbox_set_labels(struct sandbox *sb, const json_t *change, struct err *e)
 	return 0;
 }
 
-int
+static int
 env_check(const char *key, const char *value, struct err *e)
 {
 	const char *p;

@@ -135,8 +135,6 @@ void tree_dispatch(struct tree_conn *c, json_t *msg);
 void treq_orphan(struct treq *r);
 /* Orphans end where they are. */
 void treq_free_all(struct tree_server *t);
-/* soft: where nothing of it goes on then. */
-void treq_cancel(struct tree_conn *c, json_int_t id, bool soft);
 
 struct treq *treq_ref(struct treq *r);
 void treq_unref(struct treq *r);
@@ -194,10 +192,8 @@ void conn_sync(struct tree_conn *c);
 
 /*** What is watched (tree_watch.c) ***/
 
-/* Answers r as job.follow: from now on its client follows the job. */
-void treq_follow(struct treq *r, struct job *job, bool data, bool more);
-/* The same with data, of one that has just been started: what it says comes
- * by a notification. */
+/* Answers r as job.follow, of a job that has just been started: what it says
+ * comes by a notification. */
 void treq_follow_new(struct treq *r, struct job *job);
 void watch_send(struct tree_server *t);
 void watch_conn_gone(struct tree_conn *c);

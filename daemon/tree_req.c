@@ -261,8 +261,9 @@ treq_take(struct treq *r, const struct json_field *fields, size_t n)
 
 /*** Cancelling ***/
 
-void
-treq_cancel(struct tree_conn *c, json_int_t id, bool soft)
+/* soft: where nothing of it goes on then. */
+static void
+cancel(struct tree_conn *c, json_int_t id, bool soft)
 {
 	struct sandbox *sb;
 	struct treq *r;
@@ -303,7 +304,7 @@ tree_cancel(struct treq *r)
 	struct err e;
 
 	if (JSON_TAKE(r->params, fields, &e) == 0)
-		treq_cancel(c, id, soft);
+		cancel(c, id, soft);
 	settle(r);
 }
 

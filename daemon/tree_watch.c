@@ -241,25 +241,9 @@ wants_all(struct thandle *h)
 	h->fo.pass = remote ? NULL : job_pass;
 }
 
-void
-treq_follow_new(struct treq *r, struct job *job)
-{
-	struct thandle *h;
-
-	if (job->state == JOB_ENDED) { /* it could not even be begun */
-		treq_follow(r, job, true, false);
-		return;
-	}
-	h = handle_new(r, FOLLOW_JOB);
-	/* over a network the output is read by pread */
-	h->owes_file = !r->conn->remote;
-	wants_all(h);
-	follow(h, job);
-	treq_reply(r, follow_result(h, job));
-}
-
-void
-treq_follow(struct treq *r, struct job *job, bool data, bool more)
+/* Answers r: from now on its client follows the job. */
+static void
+answer_follow(struct treq *r, struct job *job, bool data, bool more)
 {
 	struct thandle *h;
 	json_t *result;
@@ -284,6 +268,23 @@ treq_follow(struct treq *r, struct job *job, bool data, bool more)
 	treq_reply_fds(r, result, &fd, file ? 1 : 0);
 }
 
+void
+treq_follow_new(struct treq *r, struct job *job)
+{
+	struct thandle *h;
+
+	if (job->state == JOB_ENDED) { /* it could not even be begun */
+		answer_follow(r, job, true, false);
+		return;
+	}
+	h = handle_new(r, FOLLOW_JOB);
+	/* over a network the output is read by pread */
+	h->owes_file = !r->conn->remote;
+	wants_all(h);
+	follow(h, job);
+	treq_reply(r, follow_result(h, job));
+}
+
 /* What is asked was checked. */
 static void
 follow_asked(struct treq *r, struct sandbox *sb)
@@ -295,7 +296,7 @@ follow_asked(struct treq *r, struct sandbox *sb)
 	    job_find(sb, 0) == NULL)
 		treq_reply(r, json_pack("{s:i}", "job", 0));
 	else if ((job = treq_job(r, sb)) != NULL)
-		treq_follow(r, job, json_is_true(data),
+		answer_follow(r, job, json_is_true(data),
 		    json_is_true(json_object_get(r->params, "more")));
 }
 

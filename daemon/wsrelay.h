@@ -14,9 +14,7 @@
 /* Of a message that a client sends. */
 #define WSRELAY_MESSAGE_MAX (2u << 20)
 
-/*
- * The rules of a handshake (spec/http-api.md 3.1). False: it was answered.
- */
+/* The rules of a handshake (RFC 6455, 4.2.1). False: it was answered. */
 bool wsrelay_check(struct http_req *r);
 
 /*

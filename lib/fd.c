@@ -185,12 +185,13 @@ fd_recv(int sock, void *p, size_t len, int *ret_fds, size_t *ret_n)
 	return r;
 }
 
-static int
-open2(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve)
+int
+fd_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
 {
 	struct open_how how = {
 		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
-		.resolve = resolve,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+		    RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
 	};
 	int tries = 0;
 	long r;
@@ -210,21 +211,6 @@ open2(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve)
 	while (r < 0 &&
 	    (errno == EINTR || (errno == EAGAIN && ++tries < OPEN_TRIES)));
 	return r < 0 ? -errno : (int)r;
-}
-
-int
-fd_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
-{
-	return open2(dirfd, path, flags, mode,
-	    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS |
-		RESOLVE_NO_XDEV);
-}
-
-int
-fd_open_in_root(int dirfd, const char *path, int flags)
-{
-	return open2(dirfd, path, flags, 0,
-	    RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
 }
 
 int

@@ -65,8 +65,6 @@ ssize_t fd_recv(int sock, void *p, size_t len, int *ret_fds, size_t *ret_n);
  * and NOCTTY are added.
  */
 int fd_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
-/* The same, following links as if dirfd were the root (RESOLVE_IN_ROOT). */
-int fd_open_in_root(int dirfd, const char *path, int flags);
 
 int fd_nonblock(int fd, int on);
 /* A listening Unix socket at path (an old socket there is replaced, another

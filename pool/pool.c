@@ -58,11 +58,10 @@ not_starting(struct pool_profile *p)
 }
 
 void
-pool_started(struct pool_profile *p, int64_t now_ms, int64_t took_ms)
+pool_started(struct pool_profile *p, int64_t took_ms)
 {
 	double took = took_ms > 0 ? (double)took_ms : 0;
 
-	(void)now_ms;
 	not_starting(p);
 	p->ready++;
 	p->refills++;

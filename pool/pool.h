@@ -36,7 +36,7 @@ void pool_set(struct pool_profile *p, int64_t want, int64_t min, int64_t max,
     int64_t now_ms);
 /* One was asked for: true and ready is one less (a hit), or a miss. */
 bool pool_claim(struct pool_profile *p, int64_t now_ms);
-void pool_started(struct pool_profile *p, int64_t now_ms, int64_t took_ms);
+void pool_started(struct pool_profile *p, int64_t took_ms);
 void pool_start_failed(struct pool_profile *p, int64_t now_ms);
 /* A ready one died or was taken away. */
 void pool_lost(struct pool_profile *p);

@@ -362,7 +362,6 @@ START_TEST(what_the_socket_does_not_take_waits_with_its_descriptors)
 		.done = on_done });
 	close_fd(&p[0]);
 	close_fd(&p[1]);
-	ck_assert_uint_gt(agentc_queued(a), 0);
 	(void)fd_nonblock(peer, 1);
 	while (nfds == 0) {
 		r = fd_recv(peer, room, sizeof(room), fds, &k);
@@ -374,7 +373,6 @@ START_TEST(what_the_socket_does_not_take_waits_with_its_descriptors)
 	}
 	ck_assert_uint_gt(got, n);
 	ck_assert_uint_eq(nfds, 2);
-	ck_assert_uint_eq(agentc_queued(a), 0);
 	(void)close(fds[0]);
 	(void)close(fds[1]);
 	free(data);

@@ -43,7 +43,7 @@ finish_starts(void)
 		else if (w.fail)
 			pool_start_failed(&w.p, w.now_ms);
 		else
-			pool_started(&w.p, w.now_ms, w.start_ms);
+			pool_started(&w.p, w.start_ms);
 	}
 	w.n = kept;
 }
@@ -342,7 +342,7 @@ START_TEST(a_clock_that_stands_or_goes_back_breaks_nothing)
 		(void)pool_claim(&w.p, 1000 - i);
 		ck_assert_int_le(pool_want(&w.p, 1000 - i), 10);
 	}
-	pool_started(&w.p, 0, -5);
+	pool_started(&w.p, -5);
 	ck_assert_int_ge(pool_want(&w.p, 0), 2);
 }
 END_TEST
