@@ -546,8 +546,8 @@ sandbox_destroy(struct sandbox *sb, struct err *e)
 	sb->f->destroys++;
 	registry_remove(sb);
 	tree_gone(sb->f, sb);
-	event_add(sb->f, sb, "destroyed", "");
 	jobs_down(sb);
+	event_add(sb->f, sb, "destroyed", ""); /* the last that is told of it */
 	TAILQ_INIT(&waits);
 	TAILQ_CONCAT(&waits, &sb->waits, link);
 	err_setx(&gone, ESTALE, "the sandbox was destroyed");

@@ -34,6 +34,8 @@ done
 mv a b
 echo 'exit 4' >b/exec
 cat b/wait >/dev/null
+echo 'sleep 99' >b/exec
+wait_for 5 test -d b/jobs/2
 rmdir b
 [ "$(stat -c %s events)" -lt $((1 << 20)) ] ||
     fail "it grew beyond 16 MiB"
@@ -41,7 +43,8 @@ wait_for 5 grep -q ' destroyed' events
 eq "each once, in order" "$(cut -d' ' -f3- events | sed 's/ profile=.*//' |
     tr '\n' ';')" "$(printf '%s;' 'a created' 'a started' 'a paused' \
     'a resumed' 'a stopped' 'a started' 'b renamed from=a' \
-    'b job-started job=1' 'b job-exit job=1 exit=4' 'b destroyed')"
+    'b job-started job=1' 'b job-exit job=1 exit=4' 'b job-started job=2' \
+    'b job-exit job=2 exit=137' 'b destroyed')"
 seqs() {
 	cut -d' ' -f1 events
 }
