@@ -253,6 +253,17 @@ end_by(struct job *job, int code, int sig)
 	job_finish(job);
 }
 
+/* What ends before it ran has begun all the same, for who counts. */
+static void
+begin_unrun(struct job *job)
+{
+	if (job->started_ms != 0)
+		return;
+	job->started_ms = clock_real_ms();
+	job_put_start(job);
+	sandbox_job_event(job->sb, job, false);
+}
+
 /* It never ran: the sentence is what it has to say. */
 void
 job_fail(struct job *job, int code, const char *reason)
@@ -266,11 +277,8 @@ job_fail(struct job *job, int code, const char *reason)
 	n = strlen(job->reason);
 	memcpy(text, job->reason, n);
 	text[n] = '\n';
-	if (job->started_ms == 0) {
-		job->started_ms = clock_real_ms();
-		job_put_start(job);
-	}
 	job_hold(job);
+	begin_unrun(job);
 	job_output(job, JOB_STDERR, text, n + 1);
 	if (!job->priv->forgotten)
 		settle(job);
@@ -417,13 +425,12 @@ start_now(struct job *job)
 	size_t i, n;
 
 	job->state = JOB_RUNNING;
-	job->started_ms = clock_real_ms();
-	job->priv->began_ns = uv_hrtime();
 	if (jobio_open(job, fds, &n, &e) < 0) {
-		job_put_start(job);
 		job_fail(job, CODE_NOT_RUN, e.text);
 		return;
 	}
+	job->started_ms = clock_real_ms();
+	job->priv->began_ns = uv_hrtime();
 	if (queued) {
 		job_put_start(job);
 		job_unqueue(job);
@@ -536,8 +543,7 @@ job_signal(struct job *job, int sig, struct err *e)
 	if (sig <= 0 || sig > SIGNAL_MAX)
 		return err_setx(e, EINVAL, "signal %d", sig);
 	if (job->state == JOB_QUEUED) {
-		job->started_ms = clock_real_ms();
-		job_put_start(job);
+		begin_unrun(job);
 		end_by(job, -1, sig);
 		return 0;
 	}
@@ -596,10 +602,7 @@ job_forget(struct job *job)
 	if (job->state == JOB_RUNNING)
 		job_send_signal(job->sb, job->number, SIGKILL);
 	if (job->state != JOB_ENDED) {
-		if (job->started_ms == 0) {
-			job->started_ms = clock_real_ms();
-			job_put_start(job);
-		}
+		begin_unrun(job);
 		end_by(job, -1, SIGKILL);
 	}
 	if (!job->priv->forgotten)

@@ -38,7 +38,9 @@ read -r job code _ <a/jobs/2/wait
 eq "the second one" "$job $code" "2 0"
 eq "what it was given" "$(head -n1 a/jobs/2/output)" typed
 eq "bytes of its script" "$(tail -n1 a/jobs/2/output | od -An -tx1)" " ff 0a"
-eq "in their order" "$(tr '\n' ' ' <a/fs/root/order)" "first second "
+eq "both ran" "$(sort a/fs/root/order | tr '\n' ' ')" "first second "
+eq "begun in their order" "$(sed -n 's/.* a job-started //p' events |
+    tr '\n' ' ')" "job=1 job=2 "
 read -r job code _ <"b/jobs/$t/wait"
 eq "the terminal" "$job $code" "1 0"
 has "its size" "$(cat "b/jobs/$t/output")" "20 60"
@@ -55,6 +57,14 @@ echo 'echo x' >c/exec
 grep -q 'state creating' c/status || fail "c: $(cat c/status)"
 rmdir c
 go
+# What never ran began and ended all the same.
+events_of() {
+	grep " $1" events | cut -d' ' -f4- | tr '\n' ';'
+}
+eq "events of the forgotten one" "$(events_of 'b .* job=2')" \
+    'job-started job=2;job-exit job=2 exit=137;'
+eq "events of c" "$(events_of 'c ' | sed 's/created[^;]*;//')" \
+    'job-started job=1;job-exit job=1 exit=126;destroyed;'
 cd / || exit 1
 stop_sbxfs
 stop_sbxd USR1
