@@ -613,6 +613,22 @@ life_stop(struct sandbox *sb)
 	ask_op(sb, BROKER_STOP, stopped);
 }
 
+static void
+froze(void *arg, struct broker_answer *a)
+{
+	(void)step_done(arg, a, "pause");
+}
+
+static void
+ask_freeze(struct sandbox *sb, bool on)
+{
+	struct broker_req q;
+
+	sb_req(sb, BROKER_FREEZE, &q);
+	q.flag = on;
+	ask(sb, &q, froze);
+}
+
 /* Ends the grace early once nothing runs any more. */
 static void
 grace_tick(uv_timer_t *t)
@@ -627,6 +643,7 @@ grace_tick(uv_timer_t *t)
 int
 sandbox_stop(struct sandbox *sb, int64_t grace_ms, struct err *e)
 {
+	bool paused = sb->state == SB_PAUSED;
 	struct job *job;
 	struct err ignored;
 	int r;
@@ -640,6 +657,8 @@ sandbox_stop(struct sandbox *sb, int64_t grace_ms, struct err *e)
 		life_stop(sb);
 		return 0;
 	}
+	if (paused) /* or they could do nothing with their grace */
+		ask_freeze(sb, false);
 	TAILQ_FOREACH (job, &sb->jobs, link)
 		if (job->state == JOB_RUNNING)
 			(void)job_signal(job, SIGTERM, &ignored);
@@ -649,24 +668,15 @@ sandbox_stop(struct sandbox *sb, int64_t grace_ms, struct err *e)
 	return 0;
 }
 
-static void
-froze(void *arg, struct broker_answer *a)
-{
-	(void)step_done(arg, a, "pause");
-}
-
 int
 sandbox_pause(struct sandbox *sb, bool on, struct err *e)
 {
-	struct broker_req q;
 	int r;
 
 	if ((r = may(sb, on ? VERB_PAUSE : VERB_RESUME, e)) <= 0)
 		return r;
 	life_begin(sb, on ? SB_PAUSED : SB_RUNNING);
-	sb_req(sb, BROKER_FREEZE, &q);
-	q.flag = on;
-	ask(sb, &q, froze);
+	ask_freeze(sb, on);
 	settle(sb, sb->state, on ? "paused" : "resumed");
 	if (!on) {
 		life_send_env(sb);

@@ -46,6 +46,14 @@ echo 'echo old; exec sleep 1000' >"$M/s/exec"
 : <"$M/s/exec"
 echo restart >"$M/s/ctl" || fail "restart"
 eq "running job ended" "$(cut -d' ' -f2 "$M/s/wait")" 143
+# One that is paused goes on for that, or nobody in it could end.
+echo 'trap "echo bye; exit 5" TERM; echo ready; while :; do sleep .1; done' \
+    >"$M/s/exec"
+wait_for 5 grep -q ready "$M/s/jobs/last/output"
+printf 'pause\nstop 8\n' >"$M/s/ctl" || fail "stop of a paused one"
+read -r _ exit seconds <"$M/s/wait"
+eq "its job" "$exit $(tail -n1 "$M/s/jobs/last/output")" "5 bye"
+[ "${seconds%.*}" -lt $((6 * SLOW)) ] || fail "it took $seconds s"
 rmdir "$M/s" || fail "rmdir"
 
 # Destroy in every state, through both doors.
