@@ -691,24 +691,25 @@ static void
 applied(void *arg, struct broker_answer *a)
 {
 	struct step s = *(struct step *)arg;
-	struct sandbox *sb;
+	struct sandbox *sb = sb_ref(s.sb);
 	struct err why, e;
+	bool failed;
 
-	s.sb->applying--;
-	if ((sb = step_take(arg)) == NULL)
-		return;
-	if (a == NULL || broker_failed(a, &why) == 0) {
-		sb_wake(sb, NULL);
-		return;
+	sb->applying--;
+	failed =
+	    step_take(arg) != NULL && a != NULL && broker_failed(a, &why) != 0;
+	if (failed) {
+		err_wrap(&why, "limits");
+		log_warnx("sandbox %s: %s", sb->id, why.text);
 	}
-	err_wrap(&why, "limits");
-	log_warnx("sandbox %s: %s", sb->id, why.text);
-	if (s.limits) {
+	if (failed && s.limits) {
 		sb->limits = s.old;
 		if (sandbox_changed(sb, &e) < 0)
 			log_warnx("sandbox %s: %s", sb->id, e.text);
 	}
-	sb_wake(sb, &why);
+	/* also where a pause or a stop came in between: it waited, too */
+	sb_wake(sb, failed ? &why : NULL);
+	sb_unref(sb);
 }
 
 void

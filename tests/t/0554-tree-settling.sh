@@ -113,5 +113,21 @@ wait_for 5 grep -q '^state stopping' a/status
 check "a start behind it" sh -c 'echo start >a/ctl'
 wait $! || fail "stop"
 has "it runs" "$(cat a/status)" $'state running\n'
+
+# Who changes limits hears of it, though it was paused meanwhile.
+hold
+asked() {
+	curl -sf --max-time $((5 * SLOW)) --unix-socket "$SOCK" -o "$W/answer" \
+	    -X "$1" "http://x/sandboxes/a$2" "${@:3}"
+}
+asked PATCH '' -d '{"memory":"90m"}' &
+limits=$!
+wait_for 5 grep -q '^memory 94371840' a/ctl
+asked POST /pause &
+wait_for 5 grep -q '^state paused' a/status
+go
+wait $limits || fail "PATCH: $?"
+wait $! || fail "pause: $?"
+echo resume >a/ctl || fail resume
 cd / || exit 1
 exit 0
