@@ -678,12 +678,20 @@ sandbox_log_size(struct sandbox *sb)
 /*** The sandbox's own ups and downs ***/
 
 void
-jobs_down(struct sandbox *sb)
+jobs_drop_queued(struct sandbox *sb)
 {
 	struct job *job;
 
 	while ((job = first_in(sb, JOB_QUEUED)) != NULL)
 		job_fail(job, CODE_NOT_RUN, "the sandbox is down");
+}
+
+void
+jobs_down(struct sandbox *sb)
+{
+	struct job *job;
+
+	jobs_drop_queued(sb);
 	while ((job = first_in(sb, JOB_RUNNING)) != NULL)
 		if (job->priv->exited)
 			job_finish(job);

@@ -182,6 +182,8 @@ uint64_t sandbox_log_size(struct sandbox *sb);
 
 /* The sandbox is up: queued jobs start. */
 void jobs_run(struct sandbox *sb);
+/* It will not be: they fail. */
+void jobs_drop_queued(struct sandbox *sb);
 /* It is down or gone: running jobs end with SIGKILL, queued ones fail. */
 void jobs_down(struct sandbox *sb);
 /* After a restart: loads the spool's jobs; those the agent lists go on. */

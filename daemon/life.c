@@ -653,6 +653,7 @@ sandbox_stop(struct sandbox *sb, int64_t grace_ms, struct err *e)
 	if (begin_written(sb, SB_STOPPING, e) < 0)
 		return -1;
 	sb_announce(sb);
+	jobs_drop_queued(sb); /* no grace makes them run */
 	if (grace_ms <= 0 || jobs_running(sb) == 0 || sb->agent == NULL) {
 		life_stop(sb);
 		return 0;

@@ -129,5 +129,20 @@ go
 wait $limits || fail "PATCH: $?"
 wait $! || fail "pause: $?"
 echo resume >a/ctl || fail resume
+
+# A job that has not begun by a stop gets no grace: nothing would come of it.
+echo 'stop 0' >a/ctl || fail stop
+hold
+asked POST /start &
+wait_for 5 grep -q '^state starting' a/status
+echo 'echo late' >a/exec
+wait_for 5 grep -q 'state queued' a/jobs/last/status
+echo stop >a/ctl &
+sleep .3
+began=$SECONDS
+go
+wait $! || fail "stop"
+[ $((SECONDS - began)) -lt $((5 * SLOW)) ] || fail "it waited for a queued job"
+eq "that one" "$(cut -d' ' -f2 a/jobs/last/wait)" 126
 cd / || exit 1
 exit 0
