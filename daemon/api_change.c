@@ -56,19 +56,17 @@ static int
 patch_fields(struct sandbox *sb, const struct patch_body *b, struct err *e)
 {
 	int64_t max_ttl = sb->f->cfg->max_ttl_s;
+	struct sandbox_plain p = sandbox_plain(sb);
 
-	if (b->ttl == UNSET && b->idle == UNSET && b->timeout == UNSET &&
-	    b->protect < 0)
-		return 0;
 	if (b->ttl != UNSET)
-		sb->ttl_s = max_ttl > 0 && b->ttl > max_ttl ? max_ttl : b->ttl;
+		p.ttl_s = max_ttl > 0 && b->ttl > max_ttl ? max_ttl : b->ttl;
 	if (b->idle != UNSET)
-		sb->idle_s = b->idle;
+		p.idle_s = b->idle;
 	if (b->timeout != UNSET)
-		sb->timeout_s = b->timeout;
+		p.timeout_s = b->timeout;
 	if (b->protect >= 0)
-		sb->protect = b->protect != 0;
-	return sandbox_changed(sb, e);
+		p.protect = b->protect != 0;
+	return sandbox_set_plain(sb, &p, e);
 }
 
 struct patch_op {

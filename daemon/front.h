@@ -230,6 +230,14 @@ int sandbox_rename_check(
  * tells when they hold, or why they could not be set (then the old ones do). */
 int sandbox_set_limits(struct sandbox *sb, const struct caller *c,
     const struct rt_limits *l, struct err *e);
+/* What is in its row and concerns nobody else; all of it or none. */
+struct sandbox_plain {
+	int64_t timeout_s, ttl_s, idle_s;
+	bool protect, held;
+};
+struct sandbox_plain sandbox_plain(const struct sandbox *sb);
+int sandbox_set_plain(
+    struct sandbox *sb, const struct sandbox_plain *p, struct err *e);
 /* Strings; null removes. change may be NULL. All of them or none. */
 int sandbox_set_labels(struct sandbox *sb, const json_t *change, struct err *e);
 /* The same of labels that there would be; have may be NULL. */
@@ -249,7 +257,8 @@ int sandbox_chmod(struct sandbox *sb, const char *file,
     const struct file_mode *m, struct err *e);
 /* Of what is gone: key, and all beneath it. */
 void sandbox_forget_modes(struct sandbox *sb, const char *key);
-/* After a direct change of a stored field: row, ctl_ms, notification. */
+/* After a direct change of a stored field: row, ctl_ms, notification. Where
+ * the row cannot be written, the caller takes its change back. */
 int sandbox_changed(struct sandbox *sb, struct err *e);
 
 /*** Called by jobs ***/

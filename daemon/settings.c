@@ -305,12 +305,48 @@ sandbox_replace_env(struct sandbox *sb, const json_t *env, struct err *e)
 	return env_changed(sb, json_copy((json_t *)(uintptr_t)env), e);
 }
 
+struct sandbox_plain
+sandbox_plain(const struct sandbox *sb)
+{
+	return (struct sandbox_plain){ sb->timeout_s, sb->ttl_s, sb->idle_s,
+		sb->protect, sb->held };
+}
+
+static void
+put_plain(struct sandbox *sb, const struct sandbox_plain *p)
+{
+	sb->timeout_s = p->timeout_s;
+	sb->ttl_s = p->ttl_s;
+	sb->idle_s = p->idle_s;
+	sb->protect = p->protect;
+	sb->held = p->held;
+}
+
+int
+sandbox_set_plain(
+    struct sandbox *sb, const struct sandbox_plain *p, struct err *e)
+{
+	struct sandbox_plain old = sandbox_plain(sb);
+
+	if (p->timeout_s == old.timeout_s && p->ttl_s == old.ttl_s &&
+	    p->idle_s == old.idle_s && p->protect == old.protect &&
+	    p->held == old.held)
+		return 0;
+	put_plain(sb, p);
+	if (sandbox_changed(sb, e) == 0)
+		return 0;
+	put_plain(sb, &old);
+	return -1;
+}
+
 int
 sandbox_chown(struct sandbox *sb, uid_t uid, gid_t gid, struct err *e)
 {
+	char old_owner[SB_IDENTITY_MAX];
 	uid_t old_uid = sb->uid;
 	gid_t old_gid = sb->gid;
 
+	str_copy(old_owner, sb->owner, sizeof(old_owner));
 	if (uid != (uid_t)-1) {
 		sb->uid = uid;
 		snprintf(sb->owner, sizeof(sb->owner), "uid:%u", uid);
@@ -319,6 +355,7 @@ sandbox_chown(struct sandbox *sb, uid_t uid, gid_t gid, struct err *e)
 		sb->gid = gid;
 	if (sandbox_changed(sb, e) == 0)
 		return 0;
+	str_copy(sb->owner, old_owner, sizeof(sb->owner));
 	sb->uid = old_uid;
 	sb->gid = old_gid;
 	return -1;
@@ -355,21 +392,38 @@ sandbox_forget_modes(struct sandbox *sb, const char *key)
 		log_warnx("sandbox %s: %s", sb->id, e.text);
 }
 
+static int
+chmod_box(struct sandbox *sb, mode_t mode, struct err *e)
+{
+	mode_t old = sb->mode;
+
+	sb->mode = mode;
+	if (sandbox_changed(sb, e) == 0)
+		return 0;
+	sb->mode = old;
+	return -1;
+}
+
 int
 sandbox_chmod(struct sandbox *sb, const char *file, const struct file_mode *m,
     struct err *e)
 {
-	const json_t *old;
 	mode_t mode = m->mode != (mode_t)-1 ? m->mode & 07777 : m->mode;
+	json_t *old;
 
-	if (file == NULL) {
-		if (mode != (mode_t)-1)
-			sb->mode = mode;
-		return sandbox_changed(sb, e);
-	}
-	old = json_object_get(sb->modes, file);
+	if (file == NULL)
+		return chmod_box(sb, mode != (mode_t)-1 ? mode : sb->mode, e);
+	old = json_incref(json_object_get(sb->modes, file));
 	(void)json_object_set_new(sb->modes, file,
 	    json_pack("[o, o, o]", kept_or(old, 0, mode),
 		kept_or(old, 1, m->uid), kept_or(old, 2, m->gid)));
-	return sandbox_changed(sb, e);
+	if (sandbox_changed(sb, e) == 0) {
+		json_decref(old);
+		return 0;
+	}
+	if (old != NULL)
+		(void)json_object_set_new(sb->modes, file, old);
+	else
+		(void)json_object_del(sb->modes, file);
+	return -1;
 }

@@ -82,67 +82,39 @@ box_pids(struct verbs *v, struct sandbox *sb, const struct words *w)
 
 /*** Other settings: a row, no more ***/
 
-/* Sets a stored number; the old one comes back when the row cannot be. */
-static int
-set_number(struct verbs *v, struct sandbox *sb, int64_t *at, int64_t n)
-{
-	int64_t old = *at;
-
-	if (n == old)
-		return 0;
-	*at = n;
-	if (sandbox_changed(sb, &v->e) == 0)
-		return 0;
-	*at = old;
-	return -1;
-}
-
-static int
-set_flag(struct verbs *v, struct sandbox *sb, bool *at, bool on)
-{
-	bool old = *at;
-
-	if (on == old)
-		return 0;
-	*at = on;
-	if (sandbox_changed(sb, &v->e) == 0)
-		return 0;
-	*at = old;
-	return -1;
-}
-
 static int
 box_timeout(struct verbs *v, struct sandbox *sb, const struct words *w)
 {
-	int64_t n;
+	struct sandbox_plain p = sandbox_plain(sb);
 
-	if (setting_seconds("timeout", w->w[1], &n, &v->e) < 0)
+	if (setting_seconds("timeout", w->w[1], &p.timeout_s, &v->e) < 0)
 		return -1;
-	return set_number(v, sb, &sb->timeout_s, n);
+	return sandbox_set_plain(sb, &p, &v->e);
 }
 
 static int
 box_ttl(struct verbs *v, struct sandbox *sb, const struct words *w)
 {
-	int64_t n, max = v->f->cfg->max_ttl_s;
+	int64_t max = v->f->cfg->max_ttl_s;
+	struct sandbox_plain p = sandbox_plain(sb);
 
-	if (setting_ttl(w->w[1], &n, &v->e) < 0)
+	if (setting_ttl(w->w[1], &p.ttl_s, &v->e) < 0)
 		return -1;
-	if (max > 0 && n > max)
+	if (max > 0 && p.ttl_s > max)
 		return err_setx(&v->e, EINVAL,
-		    "ttl %lld: over the limit of %lld", (long long)n,
+		    "ttl %lld: over the limit of %lld", (long long)p.ttl_s,
 		    (long long)max);
-	return set_number(v, sb, &sb->ttl_s, n);
+	return sandbox_set_plain(sb, &p, &v->e);
 }
 
 static int
 box_idle(struct verbs *v, struct sandbox *sb, const struct words *w)
 {
-	int64_t n;
+	struct sandbox_plain p = sandbox_plain(sb);
 
-	if (setting_seconds("idle", w->w[1], &n, &v->e) < 0)
+	if (setting_seconds("idle", w->w[1], &p.idle_s, &v->e) < 0)
 		return -1;
-	return set_number(v, sb, &sb->idle_s, n);
+	return sandbox_set_plain(sb, &p, &v->e);
 }
 
 static int
@@ -175,19 +147,24 @@ box_label(struct verbs *v, struct sandbox *sb, const struct words *w)
 static int
 box_keep(struct verbs *v, struct sandbox *sb, const struct words *w)
 {
+	struct sandbox_plain p = sandbox_plain(sb);
+
 	(void)w;
-	return set_flag(v, sb, &sb->held, false);
+	p.held = false;
+	return sandbox_set_plain(sb, &p, &v->e);
 }
 
 static int
 box_protect(struct verbs *v, struct sandbox *sb, const struct words *w)
 {
+	struct sandbox_plain p = sandbox_plain(sb);
 	bool on = strcmp(w->w[1], "on") == 0;
 
 	if (!on && strcmp(w->w[1], "off") != 0)
 		return err_setx(&v->e, EINVAL,
 		    "protect %.32s: expected on or off", w->w[1]);
-	return set_flag(v, sb, &sb->protect, on);
+	p.protect = on;
+	return sandbox_set_plain(sb, &p, &v->e);
 }
 
 /*** Transitions ***/

@@ -36,12 +36,28 @@ full_again() {
 	[ "$(code)" = 507 ]
 }
 
+settings() {
+	http GET /sandboxes/b |
+	    json '[x[k] for k in ("owner", "ttl", "idle", "timeout")]'
+	stat -c '%u %g %a' b b/exec
+	cat b/ctl
+}
+
 refused ctl 'create x' 'No space left on device' ''
 [ ! -e x ] || fail "x is there"
 refused b/ctl stop 'No space left on device' ''
 eq "not stopped" "$(state b)" running
 refused c/ctl start 'No space left on device' ''
 eq "not started" "$(state c)" stopped
+was=$(settings)
+chown 1 b 2>/dev/null && fail "chown on a full disk"
+chmod 755 b 2>/dev/null && fail "chmod on a full disk"
+chmod 666 b/exec 2>/dev/null && fail "chmod of a file on a full disk"
+http PATCH /sandboxes/b '{"ttl":77,"idle":78,"timeout":79,"protect":true}' \
+    >/dev/null
+eq "no settings over HTTP" "$(code)" 507
+refused b/ctl 'protect on' 'No space left on device' ''
+eq "all settings are what they were" "$(settings)" "$was"
 http POST /sandboxes/b/stop >/dev/null
 eq "not over HTTP" "$(code)" 507
 http POST /sandboxes/b/exec '{"command":"echo x; exit 3"}' >"$W/out"
