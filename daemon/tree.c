@@ -539,8 +539,14 @@ on_accept(uv_poll_t *p, int status, int events)
 	if (status < 0)
 		return;
 	fd = accept4(t->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+		    errno == ENOBUFS) {
+			(void)uv_poll_stop(p); /* it would ask at once again */
+			tree_tick_start(t);
+		}
 		return;
+	}
 	if (t->nconns >= CONNS_MAX) {
 		close_fd(&fd);
 		return;
@@ -571,6 +577,7 @@ on_tick(uv_timer_t *tick)
 {
 	struct tree_server *t = tick->data;
 
+	(void)uv_poll_start(&t->poll, UV_READABLE, on_accept);
 	if (!held_tick(t))
 		(void)uv_timer_stop(tick);
 }

@@ -4,9 +4,9 @@
 # shellcheck source=tests/t/lib.sh
 . "$TOP/tests/t/lib.sh"
 need_root
-/usr/bin/python3 - "$SOCK" "$W" <<'P' &
+/usr/bin/python3 - "$SOCK" "$RUN/files.sock" "$W" <<'P' &
 import os, socket, sys, time
-sock, work = sys.argv[1:]
+sock, files, work = sys.argv[1:]
 parent = os.getppid()
 
 
@@ -21,8 +21,16 @@ wait('take')
 taken = [socket.socket(socket.AF_UNIX) for _ in range(200)]
 for s in taken:
     s.connect(sock)
+late = socket.socket(socket.AF_UNIX)
+late.connect(files)
 open(f'{work}/taken', 'w').close()
 wait('give')
+for s in taken:
+    s.close()
+# It waited to be taken: what is no frame is hung up on.
+late.settimeout(10)
+late.send(b'\xff' * 64)
+assert late.recv(1) == b''
 P
 hog=$!
 ulimit -n 90
@@ -48,8 +56,15 @@ for i in 1 2 3; do
 	timeout 5 mkdir box$i 2>/dev/null
 done
 eq "the front lives" "$(role 'sbxd: front')" "$front"
+# Who cannot be taken is no reason to ask all the time.
+ticks() {
+	awk '{ print $14 + $15 }' "/proc/$front/stat"
+}
+began=$(ticks)
+sleep 1
+[ $(($(ticks) - began)) -lt 10 ] || fail "the front is busy with nothing"
 : >"$W/give"
-wait $hog
+wait $hog || fail "who waited for a descriptor got none"
 all_given() {
 	[ "$(fds)" -le $((before + 12)) ]
 }
