@@ -569,23 +569,26 @@ START_TEST(urgent_ones_go_first)
 }
 END_TEST
 
+/* Where the machine has other work, one of the two may answer a whole round. */
 START_TEST(many_requests_use_all_workers)
 {
 	uint64_t first = 0;
 	bool two = false;
 	char id[RT_ID_MAX];
-	int i;
+	int i, round;
 
 	client();
-	for (i = 0; i < 200; i++) {
-		snprintf(id, sizeof(id), "sbx-%032x", i);
-		ask(BROKER_STATS, id, false, i);
-	}
-	while (answers < 200) {
-		(void)uv_run(&loop, UV_RUN_ONCE);
-		if (first == 0)
-			first = last.stats.pids;
-		two |= last.stats.pids != first;
+	for (round = 1; round <= 20 && !two; round++) {
+		for (i = 0; i < 200; i++) {
+			snprintf(id, sizeof(id), "sbx-%032x", i);
+			ask(BROKER_STATS, id, false, i);
+		}
+		while (answers < 200 * round && gone == 0) {
+			(void)uv_run(&loop, UV_RUN_ONCE);
+			if (first == 0)
+				first = last.stats.pids;
+			two |= last.stats.pids != first;
+		}
 	}
 	ck_assert(two);
 	ck_assert_int_eq(gone, 0);
