@@ -153,11 +153,8 @@ join(struct adopt *a)
 	for (sb = TAILQ_FIRST(&a->f->sandboxes); sb != NULL; sb = next) {
 		next = TAILQ_NEXT(sb, link);
 		i = info_of(a, sb->id);
-		if (i != NULL) {
-			sb->pid = i->pid;
-			sb->id_base = i->id_base;
-			sb->run = i->run;
-		}
+		if (i != NULL)
+			sb_took_info(sb, i);
 		if (i != NULL && i->state == RT_UP)
 			adopt_up(sb);
 		else

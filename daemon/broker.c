@@ -480,23 +480,17 @@ reap(struct broker *b)
 /*** Signals ***/
 
 static void
-warn_config(const char *text)
-{
-	log_warnx("%s", text);
-}
-
-static void
 reload(struct broker *b)
 {
 	struct config *cfg;
 	struct err e;
 	size_t i;
 
-	if (config_load(b->o.config_path, warn_config, &cfg, &e) < 0) {
+	if (config_load(b->o.config_path, config_warn, &cfg, &e) < 0) {
 		log_warnx("%s: the old configuration stays", e.text);
 		return;
 	}
-	config_keep(cfg, b->first, warn_config);
+	config_keep(cfg, b->first, config_warn);
 	if (b->cfg != b->first)
 		config_free(b->cfg);
 	b->cfg = cfg;

@@ -307,12 +307,6 @@ say_pool(struct report *r)
 }
 
 static void
-said_before(const char *warning)
-{
-	(void)warning;
-}
-
-static void
 say_config(struct report *r)
 {
 	const struct image *im;
@@ -321,7 +315,7 @@ say_config(struct report *r)
 
 	/* again, as the front reads it: without what cannot be held */
 	config_unheld(runtime_native.unheld());
-	if (config_load(r->cfg->path, said_before, &now, &e) == 0)
+	if (config_load(r->cfg->path, config_warned, &now, &e) == 0)
 		r->cfg = now;
 	fprintf(r->to, "\nconfiguration: %s\n",
 	    r->cfg->path != NULL ? r->cfg->path : "built-in");

@@ -13,6 +13,7 @@
 #include "daemon/config_impl.h"
 #include "lib/buf.h"
 #include "lib/fd.h"
+#include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/toml.h"
 
@@ -552,6 +553,18 @@ load(struct loader *l, const char *path, struct err *e)
 	    check_images(l, e) < 0 || check_profiles(l, e) < 0)
 		return err_wrap(e, "%s", l->file);
 	return 0;
+}
+
+void
+config_warn(const char *text)
+{
+	log_warnx("%s", text);
+}
+
+void
+config_warned(const char *text)
+{
+	log_debug("%s", text);
 }
 
 int

@@ -91,6 +91,9 @@ struct config {
 int config_load(const char *path, void (*warn)(const char *text),
     struct config **ret, struct err *e);
 void config_free(struct config *c);
+/* To the log; and for debugging only, where the broker has said it. */
+void config_warn(const char *text);
+void config_warned(const char *text);
 /* RT_LIMIT bits that this host cannot hold: no profile has them by default,
  * in all that is loaded from now on. Once, at start. */
 void config_unheld(unsigned bits);

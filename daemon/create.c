@@ -50,23 +50,6 @@ check_total(struct front *f, const struct rt_limits *l, struct err *e)
 	return 0;
 }
 
-static void
-choose_limits(const struct profile *p, const struct rt_limits *want,
-    struct rt_limits *ret)
-{
-	struct rt_limits l = p->limits;
-
-	if (want->memory_bytes >= 0)
-		l.memory_bytes = want->memory_bytes;
-	if (want->cpu_milli >= 0)
-		l.cpu_milli = want->cpu_milli;
-	if (want->pids >= 0)
-		l.pids = want->pids;
-	if (want->storage_bytes >= 0)
-		l.storage_bytes = want->storage_bytes;
-	*ret = l;
-}
-
 /* s1, s2, ...: the first that is not in use. */
 static void
 invent_name(struct front *f, char name[SB_NAME_MAX])
@@ -112,10 +95,11 @@ resolve(struct front *f, const struct caller *c, const struct create_args *a,
 		    "network %.32s: only none is there yet", a->network);
 	if (limits_check(f->cfg, c, &a->limits, &ret->profile->limits, e) < 0)
 		return -1;
-	choose_limits(ret->profile, &a->limits, &ret->limits);
+	ret->limits = ret->profile->limits;
+	limits_take(&ret->limits, &a->limits);
 	if (labels_check(NULL, a->labels, e) < 0)
 		return -1;
-	if (a->env != NULL && env_check_all(a->env, e) < 0)
+	if (env_check_all(a->env, e) < 0)
 		return -1;
 	return check_total(f, &ret->limits, e);
 }

@@ -221,11 +221,10 @@ static struct news *
 make_news(const struct sandbox *sb, const char *kind, const char *fields,
     const struct news *head)
 {
-	const char *name = *sb->name != '\0' ? sb->name : sb->id;
 	cleanup_free char *line =
 	    xasprintf("%" PRIu64 " %" PRId64 ".%03d %s %s%s\n", head->seq,
-		head->time_ms / 1000, (int)(head->time_ms % 1000), name, kind,
-		fields);
+		head->time_ms / 1000, (int)(head->time_ms % 1000),
+		sandbox_called(sb), kind, fields);
 	const char *const texts[] = { sb->id, sb->owner, sb->image, sb->profile,
 		line };
 	size_t at[6] = { 0 }, i;

@@ -254,6 +254,12 @@ sandbox_name_check(const char *name, struct err *e)
 	return 0;
 }
 
+const char *
+sandbox_called(const struct sandbox *sb)
+{
+	return *sb->name != '\0' ? sb->name : sb->id;
+}
+
 /*** Row, notification, who waits ***/
 
 int

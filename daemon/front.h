@@ -163,6 +163,8 @@ struct sandbox *sandbox_find(
 struct sandbox *sandbox_look(
     struct front *f, const struct caller *c, const char *id_or_name);
 struct sandbox *sandbox_by_id(struct front *f, const char *id);
+/* Its name, or its id where it has none. */
+const char *sandbox_called(const struct sandbox *sb);
 bool caller_owns(const struct caller *c, const struct sandbox *sb);
 /* Whose lines of /sbx/events and /sbx/errors: a local user's uid, and for an
  * identity that is none a number above those. */
@@ -242,9 +244,9 @@ int sandbox_set_plain(
 int sandbox_set_labels(struct sandbox *sb, const json_t *change, struct err *e);
 /* The same of labels that there would be; have may be NULL. */
 int labels_check(const json_t *have, const json_t *change, struct err *e);
-/* value NULL unsets; key NULL clears all. Goes to the agent as well. */
-int sandbox_set_env(
-    struct sandbox *sb, const char *key, const char *value, struct err *e);
+int env_name_check(const char *name, struct err *e);
+/* An object of strings, which is copied; NULL: none. Goes to the agent as
+ * well. */
 int sandbox_replace_env(struct sandbox *sb, const json_t *env, struct err *e);
 int sandbox_chown(struct sandbox *sb, uid_t uid, gid_t gid, struct err *e);
 /* Each -1: unchanged. file NULL: the directory, of which only mode counts. */

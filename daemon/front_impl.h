@@ -28,9 +28,14 @@ void sb_wake(struct sandbox *sb, const struct err *e);
  * hold otherwise? 0 is no limit at all. One rule for all doors. */
 int limits_check(const struct config *c, const struct caller *who,
     const struct rt_limits *want, const struct rt_limits *usual, struct err *e);
-/* settings.c: EINVAL for what is no variable's name, or no string; E2BIG. */
+/* The limits that are asked for into those that hold. */
+void limits_take(struct rt_limits *l, const struct rt_limits *want);
+/* settings.c: EINVAL for what is no variable's name, or no string; E2BIG.
+ * env may be NULL. */
 int env_check_all(const json_t *env, struct err *e);
 
+/* life.c: what the broker says of its instance. */
+void sb_took_info(struct sandbox *sb, const struct rt_info *i);
 /* A request to the broker about sb, all fields but op and id zero. */
 void sb_req(
     const struct sandbox *sb, enum broker_op op, struct broker_req *ret);

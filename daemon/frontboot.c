@@ -199,12 +199,6 @@ drop(const struct front_ids *ids)
 	}
 }
 
-static void
-warn_config(const char *text)
-{
-	log_debug("%s", text); /* the broker has said it */
-}
-
 /* As the broker has it: the first text for what holds until the next start. */
 static int
 load_config(const char *path, struct config **ret, struct err *e)
@@ -213,9 +207,9 @@ load_config(const char *path, struct config **ret, struct err *e)
 	cleanup_free char *a = xasprintf("/proc/self/fd/%d", FRONT_FIRST_FD);
 	cleanup_free char *b = xasprintf("/proc/self/fd/%d", FRONT_CONFIG_FD);
 
-	if (config_load(a, warn_config, &first, e) < 0)
+	if (config_load(a, config_warned, &first, e) < 0)
 		return -1;
-	if (config_load(b, warn_config, &now, e) < 0) {
+	if (config_load(b, config_warned, &now, e) < 0) {
 		config_free(first);
 		return -1;
 	}

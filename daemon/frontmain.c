@@ -200,12 +200,6 @@ broker_gone(void *arg)
 
 /*** Signals ***/
 
-static void
-warn_text(const char *text)
-{
-	log_warnx("%s", text);
-}
-
 /* Renewed certificates, other tokens: as far as we may read them. */
 static void
 reload_secrets(struct front *f)
@@ -232,7 +226,7 @@ reload(struct front *f)
 	struct config *now, *old = f->cfg;
 	struct err e;
 
-	if (config_load(old->path, warn_text, &now, &e) < 0) {
+	if (config_load(old->path, config_warned, &now, &e) < 0) {
 		log_warnx("reload: %s; the old configuration stays", e.text);
 		return;
 	}

@@ -157,8 +157,8 @@ drop_agent(struct sandbox *sb)
 	ports_down(sb);
 }
 
-static void
-took_info(struct sandbox *sb, const struct rt_info *i)
+void
+sb_took_info(struct sandbox *sb, const struct rt_info *i)
 {
 	sb->pid = i->pid;
 	sb->id_base = i->id_base;
@@ -195,7 +195,7 @@ halted(void *arg, struct broker_answer *a)
 	struct err ignored;
 
 	if (sb != NULL && broker_failed(a, &ignored) == 0)
-		took_info(sb, &a->rep.info);
+		sb_took_info(sb, &a->rep.info);
 }
 
 void
@@ -400,7 +400,7 @@ life_claim(struct sandbox *sb)
 	struct broker_req q;
 
 	sb_req(sb, BROKER_CLAIM, &q);
-	str_copy(q.name, *sb->name != '\0' ? sb->name : sb->id, sizeof(q.name));
+	str_copy(q.name, sandbox_called(sb), sizeof(q.name));
 	q.limits = sb->limits;
 	ask(sb, &q, claimed);
 }
@@ -426,7 +426,7 @@ came_up(void *arg, struct broker_answer *a)
 
 	if (sb == NULL)
 		return;
-	took_info(sb, &a->rep.info);
+	sb_took_info(sb, &a->rep.info);
 	if (*sb->name != '\0' || sb->state == SB_STARTING)
 		life_claim(sb);
 	else
@@ -600,7 +600,7 @@ stopped(void *arg, struct broker_answer *a)
 
 	if (sb == NULL)
 		return;
-	took_info(sb, &a->rep.info);
+	sb_took_info(sb, &a->rep.info);
 	jobs_down(sb);
 	settle(sb, SB_STOPPED, "stopped");
 }
@@ -722,7 +722,7 @@ life_apply(struct sandbox *sb, const struct rt_limits *old)
 	if (sb->state != SB_RUNNING && sb->state != SB_PAUSED)
 		return; /* start and create send them anyway */
 	sb_req(sb, BROKER_CLAIM, &q);
-	str_copy(q.name, *sb->name != '\0' ? sb->name : sb->id, sizeof(q.name));
+	str_copy(q.name, sandbox_called(sb), sizeof(q.name));
 	q.limits = sb->limits;
 	s = step_new(sb);
 	if (old != NULL) {

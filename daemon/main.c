@@ -146,12 +146,6 @@ hold_stdio(void)
 		(void)close(fd);
 }
 
-static void
-warn_config(const char *text)
-{
-	log_warnx("%s", text);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -171,7 +165,7 @@ main(int argc, char **argv)
 	}
 	/* whatever our starter had open is not for us, nor for any guest */
 	(void)close_range(STDERR_FILENO + 1, ~0U, 0);
-	if (config_load(opt.config, warn_config, &o.cfg, &e) < 0)
+	if (config_load(opt.config, config_warn, &o.cfg, &e) < 0)
 		fatalx("%s", e.text);
 	if (opt.check)
 		return check_print(o.cfg, stdout);

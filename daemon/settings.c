@@ -105,6 +105,19 @@ limits_check(const struct config *c, const struct caller *who,
 	return 0;
 }
 
+void
+limits_take(struct rt_limits *l, const struct rt_limits *want)
+{
+	if (want->memory_bytes >= 0)
+		l->memory_bytes = want->memory_bytes;
+	if (want->cpu_milli >= 0)
+		l->cpu_milli = want->cpu_milli;
+	if (want->pids >= 0)
+		l->pids = want->pids;
+	if (want->storage_bytes >= 0)
+		l->storage_bytes = want->storage_bytes;
+}
+
 int
 sandbox_set_limits(struct sandbox *sb, const struct caller *c,
     const struct rt_limits *l, struct err *e)
@@ -117,12 +130,7 @@ sandbox_set_limits(struct sandbox *sb, const struct caller *c,
 		    e, EINVAL, "storage is fixed when a sandbox is made");
 	if (limits_check(sb->f->cfg, c, l, &old, e) < 0)
 		return -1;
-	if (l->memory_bytes >= 0)
-		sb->limits.memory_bytes = l->memory_bytes;
-	if (l->cpu_milli >= 0)
-		sb->limits.cpu_milli = l->cpu_milli;
-	if (l->pids >= 0)
-		sb->limits.pids = l->pids;
+	limits_take(&sb->limits, l);
 	if (memcmp(&old, &sb->limits, sizeof(old)) == 0)
 		return 0;
 	if (sandbox_changed(sb, e) < 0) {
@@ -203,17 +211,24 @@ sandbox_set_labels(struct sandbox *sb, const json_t *change, struct err *e)
 	return 0;
 }
 
+int
+env_name_check(const char *name, struct err *e)
+{
+	const char *p = name;
+
+	if (*p != '\0' && !isdigit((unsigned char)*p))
+		while (isalnum((unsigned char)*p) || *p == '_')
+			p++;
+	if (p != name && *p == '\0')
+		return 0;
+	return err_setx(e, EINVAL, "%.64s: not the name of a variable", name);
+}
+
 static int
 env_check(const char *key, const char *value, struct err *e)
 {
-	const char *p;
-
-	for (p = key; *p != '\0'; p++)
-		if (!isalnum((unsigned char)*p) && *p != '_')
-			break;
-	if (*key == '\0' || *p != '\0' || (*key >= '0' && *key <= '9'))
-		return err_setx(
-		    e, EINVAL, "%.64s: not the name of a variable", key);
+	if (env_name_check(key, e) < 0)
+		return -1;
 	if (strlen(key) + strlen(value) > 128u << 10)
 		return err_setx(e, E2BIG, "variable %.64s is too long", key);
 	return 0;
@@ -231,16 +246,6 @@ env_bytes(const json_t *env)
 	return n;
 }
 
-static int
-env_check_size(const json_t *env, struct err *e)
-{
-	if (env_bytes(env) > SB_ENV_BYTES_MAX)
-		return err_setx(e, E2BIG,
-		    "the environment is larger than %d bytes",
-		    SB_ENV_BYTES_MAX);
-	return 0;
-}
-
 int
 env_check_all(const json_t *env, struct err *e)
 {
@@ -254,21 +259,24 @@ env_check_all(const json_t *env, struct err *e)
 		if (env_check(key, json_string_value(v), e) < 0)
 			return -1;
 	}
-	return env_check_size(env, e);
+	if (env_bytes(env) > SB_ENV_BYTES_MAX)
+		return err_setx(e, E2BIG,
+		    "the environment is larger than %d bytes",
+		    SB_ENV_BYTES_MAX);
+	return 0;
 }
 
-static int
-env_changed(struct sandbox *sb, json_t *env, struct err *e)
+int
+sandbox_replace_env(struct sandbox *sb, const json_t *env, struct err *e)
 {
 	json_t *old = sb->env;
 
-	if (env_check_size(env, e) < 0) {
-		json_decref(env);
+	if (env_check_all(env, e) < 0)
 		return -1;
-	}
-	sb->env = env;
+	sb->env =
+	    env != NULL ? json_copy((json_t *)(uintptr_t)env) : json_object();
 	if (sb_store(sb, e) < 0) {
-		json_decref(env);
+		json_decref(sb->env);
 		sb->env = old;
 		return -1;
 	}
@@ -276,33 +284,6 @@ env_changed(struct sandbox *sb, json_t *env, struct err *e)
 	sb->env_ms = sb->changed_ms;
 	life_send_env(sb);
 	return 0;
-}
-
-int
-sandbox_set_env(
-    struct sandbox *sb, const char *key, const char *value, struct err *e)
-{
-	json_t *env;
-
-	if (key != NULL && env_check(key, value != NULL ? value : "", e) < 0)
-		return -1;
-	env = key == NULL ? json_object() : json_copy(sb->env);
-	if (key != NULL && value == NULL) {
-		(void)json_object_del(env, key);
-	} else if (key != NULL &&
-	    json_object_set_new(env, key, json_string(value)) < 0) {
-		json_decref(env);
-		return err_setx(e, EINVAL, "%s: the value is not UTF-8", key);
-	}
-	return env_changed(sb, env, e);
-}
-
-int
-sandbox_replace_env(struct sandbox *sb, const json_t *env, struct err *e)
-{
-	if (env_check_all(env, e) < 0)
-		return -1;
-	return env_changed(sb, json_copy((json_t *)(uintptr_t)env), e);
 }
 
 struct sandbox_plain

@@ -207,8 +207,7 @@ static void
 reply_created(struct treq *r, const struct sandbox *sb)
 {
 	treq_reply(r,
-	    json_pack("{s:s,s:s}", "id", sb->id, "name",
-		*sb->name != '\0' ? sb->name : sb->id));
+	    json_pack("{s:s,s:s}", "id", sb->id, "name", sandbox_called(sb)));
 }
 
 static void
@@ -352,8 +351,7 @@ tree_rename(struct treq *r)
 
 	if (sb == NULL || TREQ_TAKE(r, fields) < 0)
 		return;
-	(void)buf_addf(
-	    &r->cmd, "mv %s %s", *sb->name != '\0' ? sb->name : sb->id, name);
+	(void)buf_addf(&r->cmd, "mv %s %s", sandbox_called(sb), name);
 	treq_end(r, sandbox_rename(sb, name, &e), &e);
 }
 

@@ -431,7 +431,7 @@ tree_truncate(struct treq *r)
 
 	if (sb == NULL)
 		return;
-	treq_end(r, sandbox_set_env(sb, NULL, NULL, &e), &e);
+	treq_end(r, sandbox_replace_env(sb, NULL, &e), &e);
 }
 
 /*** Logs ***/

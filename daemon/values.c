@@ -26,6 +26,16 @@ add_int(struct buf *b, const char *key, int64_t n)
 	(void)buf_addf(b, "%s %" PRId64 "\n", key, n);
 }
 
+/* "" where there is none. */
+static void
+add_known(struct buf *b, const char *key, bool known, int64_t n)
+{
+	if (known)
+		add_int(b, key, n);
+	else
+		add_text(b, key, "");
+}
+
 /* Unix seconds with milliseconds; 0 is never. */
 static void
 add_time(struct buf *b, const char *key, int64_t ms)
@@ -220,20 +230,12 @@ value_status(struct buf *b, const struct sandbox *sb, int64_t now_ms)
 	add_text(b, "runtime", sb->runtime);
 	add_text(b, "owner", sb->owner);
 	add_int(b, "created", sb->created_ms / 1000);
-	if (sb->started_ms == 0 || now_ms < sb->started_ms)
-		add_text(b, "uptime", sb->started_ms == 0 ? "" : "0");
-	else
-		add_int(b, "uptime", (now_ms - sb->started_ms) / 1000);
+	add_known(b, "uptime", sb->started_ms != 0,
+	    now_ms > sb->started_ms ? (now_ms - sb->started_ms) / 1000 : 0);
 	add_int(b, "jobs", jobs);
 	add_int(b, "running", jobs_running(sb));
-	if (last == NULL)
-		add_text(b, "last", "");
-	else
-		add_int(b, "last", last->number);
-	if (sb->last_exit < 0)
-		add_text(b, "exit", "");
-	else
-		add_int(b, "exit", sb->last_exit);
+	add_known(b, "last", last != NULL, last != NULL ? last->number : 0);
+	add_known(b, "exit", sb->last_exit >= 0, sb->last_exit);
 	add_text(b, "reason", sb->reason);
 }
 
@@ -347,14 +349,8 @@ value_job_status(struct buf *b, const struct job *job)
 	const char *sig = NULL;
 
 	add_text(b, "state", job_states[job->state]);
-	if (job->pid > 0)
-		add_int(b, "pid", job->pid);
-	else
-		add_text(b, "pid", "");
-	if (ended)
-		add_int(b, "exit", job_exit_status(job));
-	else
-		add_text(b, "exit", "");
+	add_known(b, "pid", job->pid > 0, job->pid);
+	add_known(b, "exit", ended, job_exit_status(job));
 	if (job->signal > 0)
 		sig = sigabbrev_np(job->signal);
 	if (job->signal > 0 && sig == NULL)
@@ -363,14 +359,8 @@ value_job_status(struct buf *b, const struct job *job)
 		add_text(b, "signal", sig != NULL ? sig : "");
 	add_time(b, "started", job->started_ms);
 	add_time(b, "ended", ended ? job->ended_ms : 0);
-	if (ended)
-		add_int(b, "cpu_usec", (int64_t)job->cpu_usec);
-	else
-		add_text(b, "cpu_usec", "");
-	if (ended)
-		add_int(b, "memory_peak", (int64_t)job->memory_peak);
-	else
-		add_text(b, "memory_peak", "");
+	add_known(b, "cpu_usec", ended, (int64_t)job->cpu_usec);
+	add_known(b, "memory_peak", ended, (int64_t)job->memory_peak);
 }
 
 void

@@ -285,19 +285,6 @@ const struct verb verbs_box[] = {
 
 /*** env ***/
 
-static int
-check_variable(const char *name, struct err *e)
-{
-	const char *p = name;
-
-	if (*p != '\0' && !isdigit((unsigned char)*p))
-		while (isalnum((unsigned char)*p) || *p == '_')
-			p++;
-	if (p != name && *p == '\0')
-		return 0;
-	return err_setx(e, EINVAL, "%.64s: not the name of a variable", name);
-}
-
 static size_t
 env_size(const char *name, const json_t *value)
 {
@@ -319,7 +306,7 @@ env_line(struct verbs *v, json_t *env, size_t *bytes)
 		return err_setx(&v->e, EINVAL, "a NUL byte in the line");
 	if ((value = strchr(name, '=')) != NULL)
 		*value++ = '\0';
-	if (check_variable(name, &v->e) < 0)
+	if (env_name_check(name, &v->e) < 0)
 		return -1;
 	if (v->line_len > VERBS_LINE_MAX)
 		return err_setx(&v->e, E2BIG,

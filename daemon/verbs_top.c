@@ -8,7 +8,6 @@
 #include "daemon/config.h"
 #include "daemon/poolrun.h"
 #include "daemon/verbs_impl.h"
-#include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/size.h"
 
@@ -295,12 +294,6 @@ top_flush(struct verbs *v, struct sandbox *sb, const struct words *w)
 	return poolrun_flush(v->f, w->w[1], &v->e);
 }
 
-static void
-warn_text(const char *text)
-{
-	log_warnx("%s", text);
-}
-
 /* Read once here, for the sentence; the broker then tells everybody. */
 static int
 top_reload(struct verbs *v, struct sandbox *sb, const struct words *w)
@@ -312,7 +305,7 @@ top_reload(struct verbs *v, struct sandbox *sb, const struct words *w)
 	(void)w;
 	if (verbs_root_only(v, "reload") < 0)
 		return -1;
-	if (config_load(v->f->cfg->path, warn_text, &c, &v->e) < 0)
+	if (config_load(v->f->cfg->path, config_warned, &c, &v->e) < 0)
 		return -1;
 	config_free(c);
 	brokerc_ask(v->f->broker, &q, true, NULL, NULL);

@@ -9,7 +9,6 @@
 
 #include "daemon/brokerproto.h"
 #include "lib/fd.h"
-#include "lib/log.h"
 #include "lib/mem.h"
 
 #define LIMIT_BYTES_MAX ((int64_t)1 << 50)
@@ -313,19 +312,13 @@ run(struct worker *w, const struct broker_req *q, struct answer *a,
 /*** The loop ***/
 
 static void
-warn_config(const char *text)
-{
-	log_debug("%s", text); /* the broker has said it */
-}
-
-static void
 reload(struct worker *w)
 {
 	struct config *cfg;
 	struct err e;
 
 	reload_asked = 0;
-	if (config_load(w->config_path, warn_config, &cfg, &e) < 0)
+	if (config_load(w->config_path, config_warned, &cfg, &e) < 0)
 		return; /* the broker has said it */
 	config_free(w->cfg);
 	w->cfg = cfg;
