@@ -128,14 +128,15 @@ type_name(mode_t mode)
 	return "block";
 }
 
+/* 0 for a time that no file of ours should have. */
 static int64_t
-to_ns(const struct timespec *ts)
+to_units(const struct timespec *ts, int64_t per_s)
 {
 	int64_t s = ts->tv_sec;
 
-	if (s >= INT64_MAX / NS_PER_S || s <= INT64_MIN / NS_PER_S)
+	if (s >= INT64_MAX / per_s || s <= INT64_MIN / per_s)
 		return 0;
-	return s * NS_PER_S + ts->tv_nsec;
+	return s * per_s + ts->tv_nsec / (NS_PER_S / per_s);
 }
 
 void
@@ -143,11 +144,10 @@ put_stat(struct json_out *o, const struct stat *st)
 {
 	json_put_int(o, "mode", st->st_mode & 07777);
 	json_put_int(o, "size", st->st_size);
-	json_put_int(o, "mtime",
-	    (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000);
-	json_put_int(o, "atime_ns", to_ns(&st->st_atim));
-	json_put_int(o, "mtime_ns", to_ns(&st->st_mtim));
-	json_put_int(o, "ctime_ns", to_ns(&st->st_ctim));
+	json_put_int(o, "mtime", to_units(&st->st_mtim, 1000));
+	json_put_int(o, "atime_ns", to_units(&st->st_atim, NS_PER_S));
+	json_put_int(o, "mtime_ns", to_units(&st->st_mtim, NS_PER_S));
+	json_put_int(o, "ctime_ns", to_units(&st->st_ctim, NS_PER_S));
 	json_put_int(o, "blocks", st->st_blocks);
 	json_put_int(o, "dev", (int64_t)st->st_dev);
 	json_put_int(o, "uid", st->st_uid);

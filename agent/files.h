@@ -51,7 +51,9 @@ struct fs_args {
 #define FS_MODE FS_INT_OPT(mode, 0, 07777, -1)
 
 /* A time in nanoseconds: until the year 2262. */
-#define FS_NS(member) FS_INT_OPT(member, INT64_MIN + 1, INT64_MAX, INT64_MIN)
+/* Nanoseconds: none is rounded to seconds that 64 bits do not hold. */
+#define FS_NS(member) \
+	FS_INT_OPT(member, INT64_MIN + NS_PER_S, INT64_MAX, INT64_MIN)
 
 /* The members of a stat object. */
 void put_stat(struct json_out *o, const struct stat *st);

@@ -78,6 +78,10 @@ eq 'its types' "$(json '" ".join(sorted(e["type"] for e in x))' <"$W/got")" \
 eq 'bytes of a name' "$(json '[e["name"] for e in x
     if isinstance(e["name"], dict)]' <"$W/got")" '[{"base64": "Yv8="}]'
 eq 'a file of such a name' "$(f GET root/d/b%FF)" 200
+# Its milliseconds are 2^64 + 384.
+run 'mkdir /tmp/t; touch -d @18446744073709552 /tmp/t/far' >/dev/null
+eq 'a time past all' "$(f GET tmp/t; json 'x[0]["mod_time"]' <"$W/got")" \
+    2001970-01-01T00:00:00.000Z
 eq 'a long list' "$(f GET root/d/many; json 'len(x)' <"$W/got")" 2001200
 eq 'a tar' "$(f GET root/d -H 'Accept: application/x-tar')" 200
 mkdir "$W/x"
