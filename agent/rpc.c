@@ -79,14 +79,14 @@ send_out(struct conn *c, struct json_out *o)
 }
 
 static void
-send_error(struct conn *c, bool has_id, int64_t id, const struct err *e)
+send_error(struct conn *c, bool has_id, int64_t id, int code, const char *text)
 {
 	struct json_out o = { 0 };
 
 	open_answer(&o, has_id, id);
 	json_open(&o, "error", '{');
-	json_put_int(&o, "code", e->code);
-	json_put_str(&o, "message", e->text);
+	json_put_int(&o, "code", code);
+	json_put_str(&o, "message", text);
 	json_close(&o, '}');
 	send_out(c, &o);
 }
@@ -95,21 +95,8 @@ send_error(struct conn *c, bool has_id, int64_t id, const struct err *e)
 static void
 refuse(struct call *c, int code, const char *text)
 {
-	struct err e = { .code = code };
-
-	(void)str_copy(e.text, text, sizeof(e.text));
 	if (c->has_id)
-		send_error(c->conn, true, c->id, &e);
-}
-
-static void
-answer_errno(struct conn *c, int64_t id, int code, const char *text)
-{
-	struct err e = { .code = -code };
-
-	(void)str_copy(
-	    e.text, *text != '\0' ? text : strerror(code), sizeof(e.text));
-	send_error(c, true, id, &e);
+		send_error(c->conn, true, c->id, code, text);
 }
 
 void
@@ -118,7 +105,7 @@ rpc_answer(struct conn *c, int64_t id, int code)
 	struct json_out o = { 0 };
 
 	if (code != 0) {
-		answer_errno(c, id, code, "");
+		send_error(c, true, id, -code, strerror(code));
 		return;
 	}
 	open_answer(&o, true, id);
@@ -256,8 +243,8 @@ call_method(struct call *c, const struct method *m, char *args)
 	open_answer(&c->out, true, c->id);
 	json_open(&c->out, "result", '{');
 	r = m->call(c, args);
-	if (r < 0 && c->has_id)
-		answer_errno(c->conn, c->id, -r, c->err.text);
+	if (r < 0)
+		refuse(c, r, *c->err.text != '\0' ? c->err.text : strerror(-r));
 	if (r == 0 && c->has_id) {
 		json_close(&c->out, '}');
 		send_out(c->conn, &c->out);
@@ -291,13 +278,11 @@ dispatch(struct call *c, const struct method *m, int params, size_t text_len)
 		call_method(c, m, args);
 }
 
+/* What is no request is told so, though it may be no answer to anything. */
 static void
 bad_request(struct call *c, int code, const char *text)
 {
-	struct err e = { .code = code };
-
-	(void)str_copy(e.text, text, sizeof(e.text));
-	send_error(c->conn, c->has_id, c->id, &e);
+	send_error(c->conn, c->has_id, c->id, code, text);
 }
 
 /* The method's name, of at most n - 1 bytes; false: it is none. */

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -49,28 +50,24 @@ struct native native;
 static int
 new_namespace(int (*steps)(void), int (*use)(pid_t child))
 {
-	int go[2], done[2], err = 0, fd;
+	int pair[2], err = 0, fd;
 	char path[48];
 	pid_t pid;
 
-	if (pipe2(go, O_CLOEXEC) < 0)
-		return -errno;
-	if (pipe2(done, O_CLOEXEC) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	if ((pid = fork()) == 0) {
-		(void)close(go[1]);
+		(void)close(pair[0]);
 		err = steps();
-		(void)fd_write_full(done[1], &err, sizeof(err));
-		(void)fd_read_full(go[0], path, 1);
+		(void)fd_write_full(pair[1], &err, sizeof(err));
+		(void)fd_read_full(pair[1], path, 1);
 		_exit(0);
 	}
-	(void)close(done[1]);
-	(void)close(go[0]);
 	if (pid < 0)
-		err = -EAGAIN;
-	else if (fd_read_full(done[0], &err, sizeof(err)) != sizeof(err))
+		err = -errno;
+	(void)close(pair[1]);
+	if (pid > 0 && fd_read_full(pair[0], &err, sizeof(err)) != sizeof(err))
 		err = -EIO;
-	(void)close(done[0]);
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
 	fd = err < 0 ? err : open(path, O_RDONLY | O_CLOEXEC);
 	if (fd == -1)
@@ -79,7 +76,7 @@ new_namespace(int (*steps)(void), int (*use)(pid_t child))
 		(void)close(fd);
 		fd = err;
 	}
-	(void)close(go[1]);
+	(void)close(pair[0]);
 	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	return fd;
