@@ -39,6 +39,7 @@ struct client {
 	int64_t progress_ms;   /* when something came, or was first asked */
 	bool closed;	       /* by client_close */
 	bool absent;	       /* said by the process that connects */
+	unsigned lost;
 	bool broken; /* found while writing; dropped by the next drain */
 	struct buf in;
 	struct buf out;
@@ -101,6 +102,7 @@ disconnect(struct client *c)
 		    clock_ms() + (c->up ? CLIENT_RETRY_MS : NET_RETRY_MS);
 	close_fd(&c->fd);
 	c->up = false;
+	c->lost++;
 	c->broken = false;
 	buf_clear(&c->in);
 	buf_clear(&c->out);
@@ -152,6 +154,12 @@ bool
 client_is_absent(const struct client *c)
 {
 	return c->absent;
+}
+
+unsigned
+client_lost(const struct client *c)
+{
+	return c->lost;
 }
 
 int64_t

@@ -59,6 +59,9 @@ bool client_wants_write(const struct client *c);
 bool client_is_up(const struct client *c);
 /* Was the last answer that there is no such thing? Then calls end with that. */
 bool client_is_absent(const struct client *c);
+/* Counts the connections that were lost: what the other side kept for one is
+ * gone with it. Calls end after it was counted. */
+unsigned client_lost(const struct client *c);
 /* Since when, of CLOCK_MONOTONIC, calls wait and nothing comes; 0: none. */
 int64_t client_waits_since(const struct client *c);
 /* Ends the connection as if it were lost. */

@@ -14,7 +14,6 @@
 #include "sbxfs/trees.h"
 
 #define COPY_MAX (16u << 20)
-#define BY_NAME 1 /* an open; another may have the name by now */
 
 static struct node *
 node_of(fuse_req_t req, fuse_ino_t ino)
@@ -295,58 +294,6 @@ op_rename(fuse_req_t req, fuse_ino_t ino, const char *name,
 
 /*** Opening ***/
 
-/* "flags" and more of sbx.fs.open, as open(2)'s flags say. */
-static void
-add_flags(struct rcall *k, int flags)
-{
-	static const char *const access[] = {
-		[O_RDONLY] = "r", [O_WRONLY] = "w", [O_RDWR] = "rw"
-	};
-	static const struct {
-		int flag;
-		const char *name;
-	} more[] = {
-		{ O_TRUNC, "trunc" },
-		{ O_APPEND, "append" },
-		{ O_CREAT, "create" },
-		{ O_EXCL, "excl" },
-	};
-	int mode = flags & O_ACCMODE;
-	size_t i;
-
-	/* Who reads only may empty it as well, if it may write. */
-	if (mode == O_RDONLY && (flags & O_TRUNC) != 0)
-		mode = O_RDWR;
-	rcall_put(
-	    k, "flags", json_string(access[mode != O_ACCMODE ? mode : 0]));
-	for (i = 0; i < sizeof(more) / sizeof(more[0]); i++)
-		if ((flags & more[i].flag) != 0)
-			rcall_put(k, more[i].name, json_true());
-}
-
-/* The handle and the attributes of what was opened: 0 or an errno. */
-static int
-take_open(
-    const struct rcall *k, const struct reply *r, int64_t *h, struct stat *st)
-{
-	const json_t *number = json_object_get(r->result, "h");
-
-	if (r->error != 0)
-		return -r->error;
-	if (!json_is_integer(number) ||
-	    rstat_take(k->n->box, r->result, st) < 0)
-		return EIO;
-	*h = json_integer_value(number);
-	return 0;
-}
-
-static void
-close_handle(const struct rcall *k, int64_t h)
-{
-	rconn_notify(
-	    k->rc, "sbx.fs.close", json_pack("{s:I}", "h", (json_int_t)h));
-}
-
 static void
 opened(struct rcall *k, const struct reply *r)
 {
@@ -354,26 +301,26 @@ opened(struct rcall *k, const struct reply *r)
 	struct rfile *f;
 	struct stat st;
 	int64_t h = -1;
-	int error = take_open(k, r, &h, &st);
+	int error = ropen_take(k, r, &h, &st);
 
 	/* Another file under the name is not this node's. */
 	if (error == 0 && fs_same_file(k->n, &st) < 0)
 		error = ESTALE;
-	if (k->flags == BY_NAME)
+	if (k->file == NULL) /* by name */
 		error = -fs_open_failed(k->s, k->n, -error);
 	if (error != 0 || k->req == NULL) {
 		if (h >= 0)
-			close_handle(k, h);
+			rconn_close(k->rc, h);
 		if (k->req != NULL)
 			reply_err(k->req, error);
 		return;
 	}
-	f = rfile_new(k->rc, k->n, h);
+	f = rfile_new(k, k->n, h);
 	f->st = st;
 	rjust_said(k, &f->stat_said);
 	out.fh = (uint64_t)(uintptr_t)f;
 	if (fuse_reply_buf(k->req, (const char *)&out, sizeof(out)) != 0)
-		rfile_close(k->s, f);
+		rfile_unref(k->s, f);
 }
 
 static void
@@ -391,8 +338,8 @@ op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		      : rcall_node(req, n, opened);
 	if (k == NULL)
 		return;
-	k->flags = n->hashed ? BY_NAME : 0;
-	add_flags(k, fi->flags & ~(O_CREAT | O_EXCL));
+	k->flags = fi->flags & ~(O_CREAT | O_EXCL);
+	ropen_put(k->params, k->flags);
 	if ((fi->flags & O_TRUNC) != 0)
 		k->s->changes++;
 	rcall_look(k, "sbx.fs.open");
@@ -407,23 +354,23 @@ created(struct rcall *k, const struct reply *r)
 	struct node *n;
 	struct stat st;
 	int64_t h = -1;
-	int error = take_open(k, r, &h, &st);
+	int error = ropen_take(k, r, &h, &st);
 
 	if (error != 0 || k->req == NULL) {
 		if (h >= 0)
-			close_handle(k, h);
+			rconn_close(k->rc, h);
 		if (k->req != NULL)
 			reply_err(k->req, error);
 		return;
 	}
 	n = fs_node_for(k->s, k->n, k->name, &st);
-	f = rfile_new(k->rc, n, h);
+	f = rfile_new(k, n, h);
 	fi.fh = (uint64_t)(uintptr_t)f;
 	rentry_fill(k->s, n, &st, &e);
 	node_looked_up(n);
 	if (fuse_reply_create(k->req, &e, &fi) != 0) {
 		node_forget(&k->s->nodes, n, 1);
-		rfile_close(k->s, f);
+		rfile_unref(k->s, f);
 	}
 	node_unref(&k->s->nodes, n);
 }
@@ -446,7 +393,8 @@ op_create(fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode,
 	if ((k = rcall_path(req, parent, name, created)) == NULL)
 		return;
 	k->s->changes++;
-	add_flags(k, fi->flags | O_CREAT);
+	k->flags = fi->flags | O_CREAT;
+	ropen_put(k->params, k->flags);
 	rcall_int(k, "mode", mode & 07777);
 	((fi->flags & O_EXCL) != 0 ? rcall_send : rcall_look)(k, "sbx.fs.open");
 }
@@ -489,7 +437,6 @@ op_read(fuse_req_t req, fuse_ino_t ino, size_t n, off_t off,
 	}
 	if ((k = rcall_file(req, f, got_bytes)) == NULL)
 		return;
-	k->file = f;
 	k->off = off;
 	k->size = n < KERNEL_IO_MAX ? n : KERNEL_IO_MAX;
 	rcall_int(k, "off", off);
@@ -538,7 +485,7 @@ op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		sbxfs_ops.release(req, ino, fi);
 		return;
 	}
-	rfile_close(req_fs(req), rfile_of(fi));
+	rfile_unref(req_fs(req), rfile_of(fi));
 	reply_err(req, 0);
 }
 
@@ -551,7 +498,7 @@ op_fsync(
 	if (!fs_has(node_of(req, ino)))
 		sbxfs_ops.fsync(req, ino, datasync, fi);
 	else if ((k = rcall_file(req, rfile_of(fi), rcall_err)) != NULL)
-		rcall_send(k, "sbx.fs.fsync");
+		rcall_look(k, "sbx.fs.fsync");
 }
 
 static void
@@ -617,7 +564,7 @@ op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off,
 	}
 	a = rfile_of(fi);
 	b = rfile_of(to_fi);
-	if (a->rc != b->rc || a->gen != b->gen) {
+	if (a->rc != b->rc || !rfile_is_open(a) || !rfile_is_open(b)) {
 		reply_err(req, EXDEV); /* cp then reads and writes */
 		return;
 	}
@@ -647,10 +594,10 @@ op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	} else if (n->box->life == BOX_LIVE && !is_closed(n)) {
 		rop_opendir(req, n);
 	} else {
-		f = rfile_new(NULL, n, -1);
+		f = rfile_empty(n);
 		fi->fh = (uint64_t)(uintptr_t)f;
 		if (fuse_reply_open(req, fi) != 0)
-			rfile_close(req_fs(req), f);
+			rfile_unref(req_fs(req), f);
 	}
 }
 
@@ -685,7 +632,7 @@ op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		sbxfs_ops.releasedir(req, ino, fi);
 		return;
 	}
-	rfile_close(req_fs(req), rfile_of(fi));
+	rfile_unref(req_fs(req), rfile_of(fi));
 	reply_err(req, 0);
 }
 

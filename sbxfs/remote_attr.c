@@ -1,5 +1,6 @@
 /* Names, attributes and open files, as an agent and the kernel have them. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,19 +202,81 @@ rfile_of(const struct fuse_file_info *fi)
 	return (struct rfile *)(uintptr_t)fi->fh;
 }
 
+void
+ropen_put(json_t *params, int flags)
+{
+	static const char *const access[] = {
+		[O_RDONLY] = "r", [O_WRONLY] = "w", [O_RDWR] = "rw"
+	};
+	static const struct {
+		int flag;
+		const char *name;
+	} more[] = {
+		{ O_TRUNC, "trunc" },
+		{ O_APPEND, "append" },
+		{ O_CREAT, "create" },
+		{ O_EXCL, "excl" },
+	};
+	int mode = flags & O_ACCMODE;
+	const char *name;
+	size_t i;
+
+	/* Who reads only may empty it as well, if it may write. */
+	if (mode == O_RDONLY && (flags & O_TRUNC) != 0)
+		mode = O_RDWR;
+	name = access[mode != O_ACCMODE ? mode : 0];
+	if ((flags & O_DIRECTORY) != 0)
+		name = "d";
+	(void)json_object_set_new(params, "flags", json_string(name));
+	for (i = 0; i < sizeof(more) / sizeof(more[0]); i++)
+		if ((flags & more[i].flag) != 0)
+			(void)json_object_set_new(
+			    params, more[i].name, json_true());
+}
+
+int
+ropen_take(
+    const struct rcall *k, const struct reply *r, int64_t *h, struct stat *st)
+{
+	const json_t *number = json_object_get(r->result, "h");
+
+	if (r->error != 0)
+		return -r->error;
+	if (!json_is_integer(number) ||
+	    rstat_take(k->n->box, r->result, st) < 0)
+		return EIO;
+	*h = json_integer_value(number);
+	return 0;
+}
+
 struct rfile *
-rfile_new(struct rconn *rc, struct node *n, int64_t h)
+rfile_empty(struct node *n)
 {
 	struct rfile *f = xcalloc(1, sizeof(*f));
 
+	f->refs = 1;
 	f->f.fd = -1;
 	fs_file_add(&f->f, n);
-	f->rc = rc;
+	return f;
+}
+
+struct rfile *
+rfile_new(const struct rcall *k, struct node *n, int64_t h)
+{
+	struct rfile *f = rfile_empty(n);
+
+	f->rc = k->rc;
+	f->rc->opened++;
+	f->flags = k->flags & ~(O_CREAT | O_EXCL | O_TRUNC);
 	f->h = h;
-	if (rc != NULL) {
-		f->gen = rc->gen;
-		rc->opened++;
-	}
+	f->lost = client_lost(f->rc->c);
+	return f;
+}
+
+struct rfile *
+rfile_ref(struct rfile *f)
+{
+	f->refs++;
 	return f;
 }
 
@@ -231,21 +294,50 @@ rjust_is(const struct sbxfs *s, const struct rjust *j)
 	    clock_ms() - j->ms < JUST_MS;
 }
 
-json_t *
-rfile_params(const struct rfile *f)
+bool
+rfile_is_open(const struct rfile *f)
 {
-	if (f->rc == NULL || f->h < 0 || f->gen != f->rc->gen)
+	return f->rc != NULL && f->lost == client_lost(f->rc->c);
+}
+
+json_t *
+rfile_again(const struct rfile *f, int *ret_error)
+{
+	json_t *path = rpath(f->f.node, NULL, ret_error), *params;
+
+	if (path == NULL)
 		return NULL;
-	return json_pack("{s:I}", "h", (json_int_t)f->h);
+	params = json_pack("{s:o}", "path", path);
+	ropen_put(params, f->flags);
+	return params;
+}
+
+int
+rfile_reopened(const struct rcall *k, const struct reply *r)
+{
+	struct rfile *f = k->file;
+	struct stat st;
+	int64_t h = -1;
+	int error = ropen_take(k, r, &h, &st);
+
+	if (error == 0 && S_ISREG(st.st_mode) && fs_same_file(k->n, &st) < 0)
+		error = ESTALE;
+	if (error == 0 && !rfile_is_open(f)) {
+		f->h = h;
+		f->lost = client_lost(f->rc->c);
+	} else if (h >= 0) {
+		rconn_close(f->rc, h); /* another call was first */
+	}
+	return fs_open_failed(k->s, k->n, -error);
 }
 
 void
-rfile_close(struct sbxfs *s, struct rfile *f)
+rfile_unref(struct sbxfs *s, struct rfile *f)
 {
-	json_t *params = rfile_params(f);
-
-	if (params != NULL)
-		rconn_notify(f->rc, "sbx.fs.close", params);
+	if (--f->refs > 0)
+		return;
+	if (rfile_is_open(f))
+		rconn_close(f->rc, f->h);
 	if (f->rc != NULL)
 		f->rc->opened--;
 	fs_file_remove(s, &f->f);

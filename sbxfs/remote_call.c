@@ -71,6 +71,8 @@ rcall_free(struct rcall *k)
 		node_unref(&s->nodes, k->n);
 	if (k->to != NULL)
 		node_unref(&s->nodes, k->to);
+	if (k->file != NULL)
+		rfile_unref(s, k->file);
 	json_decref(k->params);
 	free(k->name);
 	free(k->newname);
@@ -79,33 +81,88 @@ rcall_free(struct rcall *k)
 	free(k);
 }
 
+static void answered(void *arg, const struct reply *r);
+
+/* Sends k, or what opens its file first: 0 or -errno. */
+static int
+send_call(struct rcall *k)
+{
+	struct request rq = {
+		.method = k->method, .bin = k->bin, .len = k->bin_len
+	};
+	int error = 0;
+	uint64_t id;
+
+	k->opens = k->file != NULL && !rfile_is_open(k->file);
+	if (k->opens) {
+		rq = (struct request){ .method = "sbx.fs.open",
+			.params = rfile_again(k->file, &error) };
+		if (rq.params == NULL)
+			return -error;
+		/* A place in a list is of the handle that was lost. */
+		(void)json_object_del(k->params, "after");
+	} else {
+		if (k->file != NULL)
+			rcall_int(k, "h", k->file->h);
+		rq.params =
+		    k->once ? steal_ptr(&k->params) : json_incref(k->params);
+	}
+	k->changes = k->s->changes;
+	if ((id = client_call(k->rc->c, &rq, answered, k)) == 0)
+		return -EIO;
+	k->id = id;
+	if (k->req != NULL)
+		fuse_req_interrupt_func(k->req, interrupted, k);
+	return 0;
+}
+
+/* What is not there any more. */
+static int
+gone(const struct rfile *f)
+{
+	return f != NULL ? ESTALE : ENOENT;
+}
+
 /* The connection was lost before the answer came: a sandbox that is stopped
  * or started has another agent, one that is paused has none. */
-static bool
+static int
 ask_again(struct rcall *k)
 {
+	if (k->n->box->life != BOX_LIVE)
+		return -gone(k->file);
 	if (k->params == NULL || k->req == NULL || k->tries++ >= TRIES_MAX ||
-	    k->n->box->life != BOX_LIVE ||
 	    strcmp(k->n->box->state, "paused") == 0 || rconn_reach(k->rc) != 0)
-		return false;
-	rcall_look(k, k->method);
-	return true;
+		return -EIO;
+	return send_call(k);
+}
+
+/* Its file is open again. */
+static int
+go_on(struct rcall *k, const struct reply *r)
+{
+	int error = rfile_reopened(k, r);
+
+	if (error == 0 && k->req == NULL)
+		error = -EINTR;
+	return error == 0 ? send_call(k) : error;
 }
 
 static void
 answered(void *arg, const struct reply *r)
 {
-	const struct reply gone = { .error = -ENOENT };
+	struct reply failed = { 0 };
 	struct rcall *k = arg;
 	uint64_t id = k->id;
 
 	if (k->req != NULL)
 		fuse_req_interrupt_func(k->req, NULL, NULL);
 	not_interrupted(k);
-	if (r->lost && ask_again(k))
-		return;
-	if (r->lost && k->n->box->life != BOX_LIVE)
-		r = &gone;
+	if (r->lost || k->opens) {
+		failed.error = r->lost ? ask_again(k) : go_on(k, r);
+		if (failed.error == 0)
+			return;
+		r = &failed;
+	}
 	k->done(k, r);
 	/* it may have gone on with another */
 	if (k->id == id)
@@ -114,13 +171,14 @@ answered(void *arg, const struct reply *r)
 
 /*** Asking ***/
 
-/* params is taken over. */
+/* About f, or what params say, which is taken over. */
 static struct rcall *
-new_call(fuse_req_t req, struct node *n, rcall_done done, json_t *params)
+new_call(fuse_req_t req, struct node *n, struct rfile *f, rcall_done done,
+    json_t *params)
 {
 	struct rconn *rc = NULL;
 	struct rcall *k;
-	int error = ENOENT;
+	int error = gone(f);
 
 	if (n->box->life == BOX_LIVE) {
 		rc = rconn_of(req_fs(req), n->box);
@@ -135,6 +193,7 @@ new_call(fuse_req_t req, struct node *n, rcall_done done, json_t *params)
 	k->s = req_fs(req);
 	k->rc = rc;
 	k->req = req;
+	k->file = f != NULL ? rfile_ref(f) : NULL;
 	k->done = done;
 	k->params = params;
 	k->n = node_ref(n);
@@ -152,7 +211,7 @@ rcall_path(fuse_req_t req, struct node *n, const char *name, rcall_done done)
 		reply_err(req, error);
 		return NULL;
 	}
-	k = new_call(req, n, done, json_pack("{s:o}", "path", path));
+	k = new_call(req, n, NULL, done, json_pack("{s:o}", "path", path));
 	if (k != NULL && name != NULL)
 		k->name = xstrdup(name);
 	return k;
@@ -161,24 +220,17 @@ rcall_path(fuse_req_t req, struct node *n, const char *name, rcall_done done)
 struct rcall *
 rcall_file(fuse_req_t req, struct rfile *f, rcall_done done)
 {
-	json_t *params = rfile_params(f);
-
-	/* Its connection was lost, and with it what was open. */
-	if (params == NULL) {
-		reply_err(req, EIO);
-		return NULL;
-	}
-	return new_call(req, f->f.node, done, params);
+	return new_call(req, f->f.node, f, done, json_object());
 }
 
 struct rcall *
 rcall_node(fuse_req_t req, struct node *n, rcall_done done)
 {
 	struct rfile *f = (struct rfile *)LIST_FIRST(&n->files);
-	json_t *params = f != NULL ? rfile_params(f) : NULL;
 
-	if (params != NULL)
-		return new_call(req, n, done, params);
+	/* A directory is the one that has its name. */
+	if (f != NULL && (n->type == S_IFREG || rfile_is_open(f)))
+		return rcall_file(req, f, done);
 	return rcall_path(req, n, NULL, done);
 }
 
@@ -195,30 +247,42 @@ rcall_int(struct rcall *k, const char *key, int64_t value)
 }
 
 static void
-send_call(struct rcall *k, const struct request *rq)
+fail(struct rcall *k, int error)
 {
-	const struct reply dead = { .error = -EIO };
+	const struct reply failed = { .error = error };
 
-	k->changes = k->s->changes;
-	k->id = client_call(k->rc->c, rq, answered, k);
-	if (k->id == 0) {
-		k->done(k, &dead);
-		rcall_free(k);
-	} else if (k->req != NULL) {
-		fuse_req_interrupt_func(k->req, interrupted, k);
-	}
+	k->done(k, &failed);
+	rcall_free(k);
+}
+
+void
+rcall_look(struct rcall *k, const char *method)
+{
+	int r;
+
+	k->method = method;
+	if ((r = send_call(k)) < 0)
+		fail(k, r);
 }
 
 void
 rcall_send_bin(struct rcall *k, const char *method, const void *p, size_t n)
 {
-	const struct request rq = { .method = method,
-		.params = steal_ptr(&k->params),
-		.bin = p,
-		.len = n };
+	int r;
 
 	k->s->changes++;
-	send_call(k, &rq);
+	k->once = true;
+	k->bin = p;
+	k->bin_len = n;
+	/* Until we return it is the kernel's. */
+	if (p != NULL && k->file != NULL && !rfile_is_open(k->file)) {
+		if ((r = buf_add(&k->text, p, n)) < 0) {
+			fail(k, r);
+			return;
+		}
+		k->bin = buf_str(&k->text);
+	}
+	rcall_look(k, method);
 }
 
 void
@@ -228,43 +292,24 @@ rcall_send(struct rcall *k, const char *method)
 }
 
 void
-rcall_look(struct rcall *k, const char *method)
-{
-	/* A handle is of this connection only. */
-	bool again = json_object_get(k->params, "h") == NULL;
-	const struct request rq = { .method = method,
-		.params =
-		    again ? json_incref(k->params) : steal_ptr(&k->params) };
-
-	k->method = method;
-	send_call(k, &rq);
-}
-
-void
 rcall_again(
     struct rcall *k, const char *method, json_t *params, rcall_done done)
 {
-	const struct reply dead = { .error = -EIO };
-	const struct request rq = { .method = method, .params = params };
-	uint64_t id;
+	struct reply failed = { 0 };
 
 	json_decref(k->params); /* what was asked before is answered */
-	k->params = NULL;
+	k->params = params;
+	k->method = method;
 	k->done = done;
-	id = client_call(k->rc->c, &rq, answered, k);
-	if (id == 0) {
-		done(k, &dead);
-		return;
-	}
-	k->id = id;
-	if (k->req != NULL)
-		fuse_req_interrupt_func(k->req, interrupted, k);
+	if ((failed.error = send_call(k)) != 0)
+		done(k, &failed);
 }
 
 void
-rconn_notify(struct rconn *rc, const char *method, json_t *params)
+rconn_close(struct rconn *rc, int64_t h)
 {
-	client_notify(rc->c, method, params);
+	client_notify(
+	    rc->c, "sbx.fs.close", json_pack("{s:I}", "h", (json_int_t)h));
 }
 
 void

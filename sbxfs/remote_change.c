@@ -17,8 +17,7 @@ made(struct rcall *k, const struct reply *r)
 	const json_t *h = json_object_get(r->result, "h");
 
 	if (json_is_integer(h))
-		rconn_notify(k->rc, "sbx.fs.close",
-		    json_pack("{s:I}", "h", json_integer_value(h)));
+		rconn_close(k->rc, json_integer_value(h));
 	rcall_entry(k, r);
 }
 

@@ -33,9 +33,7 @@ on_up(void *arg)
 static void
 on_down(void *arg)
 {
-	struct rconn *rc = arg;
-
-	rc->gen++; /* its handles went along */
+	(void)arg;
 }
 
 static const struct client_events events = {
@@ -160,10 +158,12 @@ remote_free_all(struct sbxfs *s)
 	struct box *b;
 	struct node *n;
 
+	TAILQ_FOREACH (rc, &s->rconns, link)
+		client_close(rc->c); /* no call has a file any more */
 	/* The kernel sends no RELEASE when it is unmounted lazily. */
 	TAILQ_FOREACH (b, &s->boxes.all, link)
 		while (s->dial >= 0 && (n = LIST_FIRST(&b->opened)) != NULL)
-			rfile_close(s, (struct rfile *)LIST_FIRST(&n->files));
+			rfile_unref(s, (struct rfile *)LIST_FIRST(&n->files));
 	while ((rc = TAILQ_FIRST(&s->rconns)) != NULL)
 		rconn_free(rc);
 }

@@ -3,6 +3,7 @@
  * start, and what the kernel takes is served from that.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,7 +111,8 @@ add_entry(struct rcall *k, const struct rlist *l, size_t i, char *p, size_t n)
 	return fuse_add_direntry(k->req, p, n, l->v[i].name, &st, (off_t)i + 3);
 }
 
-/* k->off is the number of entries that were given, with the two dots. */
+/* Of what is known: nothing but the dots of a husk, or where it is shown empty.
+ * k->off is the number of entries that were given, with the two dots. */
 static void
 answer(struct rcall *k, const struct rlist *l)
 {
@@ -134,20 +136,23 @@ got_page(struct rcall *k, const struct reply *r)
 {
 	struct rfile *f = k->file;
 	json_t *entries = json_object_get(r->result, "entries"), *o;
-	json_t *next = json_object_get(r->result, "next"), *params;
+	json_t *next = json_object_get(r->result, "next");
 	int error = -r->error;
 	size_t i;
 
 	/* Closed meanwhile: the kernel does not wait for what it interrupts. */
 	if (k->req == NULL)
 		return;
+	if (json_object_get(k->params, "after") == NULL) {
+		rlist_free(f->list);
+		f->list = xcalloc(1, sizeof(*f->list));
+	}
 	json_array_foreach (entries, i, o)
 		if (error == 0 && add_item(k->n->box, f->list, o) < 0)
 			error = EIO;
-	if (error == 0 && json_is_integer(next) &&
-	    (params = rfile_params(f)) != NULL) {
-		json_object_set(params, "after", next);
-		rcall_again(k, "sbx.fs.readdir", params, got_page);
+	if (error == 0 && json_is_integer(next)) {
+		rcall_again(k, "sbx.fs.readdir",
+		    json_pack("{s:O}", "after", next), got_page);
 		return;
 	}
 	if (error != 0) {
@@ -168,14 +173,13 @@ opened(struct rcall *k, const struct reply *r)
 
 	if (r->error == 0 && json_is_integer(h)) {
 		if (k->req == NULL) {
-			rconn_notify(k->rc, "sbx.fs.close",
-			    json_pack("{s:I}", "h", json_integer_value(h)));
+			rconn_close(k->rc, json_integer_value(h));
 			return;
 		}
-		f = rfile_new(k->rc, k->n, json_integer_value(h));
+		f = rfile_new(k, k->n, json_integer_value(h));
 		fi.fh = (uint64_t)(uintptr_t)f;
 		if (fuse_reply_open(k->req, &fi) != 0)
-			rfile_close(k->s, f);
+			rfile_unref(k->s, f);
 	} else if (k->req != NULL) {
 		reply_err(k->req, r->error != 0 ? -r->error : EIO);
 	}
@@ -188,21 +192,23 @@ rop_opendir(fuse_req_t req, struct node *n)
 
 	if (k == NULL)
 		return;
-	rcall_put(k, "flags", json_string("d"));
+	k->flags = O_DIRECTORY;
+	ropen_put(k->params, k->flags);
 	rcall_look(k, "sbx.fs.open");
 }
 
-/* Of a husk, or of a directory that is shown empty. */
+/* Without asking. */
 static void
-answer_dots(fuse_req_t req, const struct fs_list *l)
+answer_known(fuse_req_t req, const struct rfile *f, const struct fs_list *l)
 {
 	struct rcall k = { .s = req_fs(req),
 		.req = req,
+		.n = f->f.node,
 		.size = l->n,
 		.off = l->off,
 		.plus = l->plus };
 
-	answer(&k, NULL);
+	answer(&k, f->list);
 }
 
 void
@@ -210,22 +216,15 @@ rop_readdir(fuse_req_t req, struct rfile *f, const struct fs_list *l)
 {
 	struct rcall *k;
 
-	if (f->h < 0) {
-		answer_dots(req, l);
+	if (f->rc == NULL ||
+	    (l->off != 0 && f->list != NULL && f->list->whole)) {
+		answer_known(req, f, l);
 		return;
 	}
 	if ((k = rcall_file(req, f, got_page)) == NULL)
 		return;
-	k->file = f;
 	k->size = l->n;
 	k->off = l->off;
 	k->plus = l->plus;
-	if (l->off != 0 && f->list != NULL && f->list->whole) {
-		answer(k, f->list);
-		rcall_free(k);
-		return;
-	}
-	rlist_free(f->list);
-	f->list = xcalloc(1, sizeof(*f->list));
 	rcall_look(k, "sbx.fs.readdir");
 }

@@ -18,7 +18,6 @@ struct rconn {
 	struct box *box; /* a reference */
 	struct client *c;
 	char path[BOX_ID_MAX + 64];
-	unsigned gen;	 /* counts agents: handles are theirs */
 	unsigned opened; /* files that are open */
 	int64_t used_ms;
 };
@@ -40,12 +39,15 @@ struct rjust {
 void rjust_said(const struct rcall *k, struct rjust *j);
 bool rjust_is(const struct sbxfs *s, const struct rjust *j);
 
-/* An open file or directory. */
+/* An open file or directory. Its handle is the agent's, and lost with the
+ * connection: the next call about it opens it again by its name. */
 struct rfile {
 	struct fs_file f; /* first: in the node's list, without descriptor */
-	struct rconn *rc;
-	unsigned gen;
-	int64_t h;	    /* the agent's; -1 none */
+	unsigned refs;	  /* the open file, and calls about it */
+	struct rconn *rc; /* NULL: it is shown empty */
+	int flags;	  /* of open(2), with which it is opened again */
+	unsigned lost;	  /* client_lost of h's connection */
+	int64_t h;
 	struct rlist *list; /* of a directory that was read */
 	struct stat st;	    /* as it was opened */
 	struct rjust stat_said;
@@ -65,15 +67,19 @@ struct rcall {
 	struct rconn *rc;
 	fuse_req_t req;
 	uint64_t id;
-	json_t *params;	    /* to be sent; NULL once they may not be again */
-	const char *method; /* by which they may */
+	const char *method;
+	json_t *params;	 /* NULL once they may not be sent again */
+	const void *bin; /* what goes before them, or NULL */
+	size_t bin_len;
+	bool once;  /* it changes something */
+	bool opens; /* what was sent opens file, and is not it yet */
 	unsigned tries;
 	unsigned changes; /* of s, when it was sent */
 	void (*done)(struct rcall *k, const struct reply *r);
 	/* for done */
 	struct node *n, *to; /* references, or NULL */
 	char *name, *newname;
-	struct rfile *file;
+	struct rfile *file; /* a reference, or NULL: it is about a path */
 	int flags;
 	int error; /* of an earlier call of the same request */
 	size_t size;
@@ -89,7 +95,8 @@ typedef void (*rcall_done)(struct rcall *k, const struct reply *r);
  * A call about n, which is held, or with a name about that in n; its params
  * say which: {"path"}, by rcall_file {"h"}, by rcall_node {"h"} where something
  * is open on n, whose name may be gone. They may be added to. NULL: req was
- * answered.
+ * answered. A handle that was lost is asked for first; ESTALE where that is
+ * another file's by now.
  */
 struct rcall *rcall_path(
     fuse_req_t req, struct node *n, const char *name, rcall_done done);
@@ -97,20 +104,22 @@ struct rcall *rcall_file(fuse_req_t req, struct rfile *f, rcall_done done);
 struct rcall *rcall_node(fuse_req_t req, struct node *n, rcall_done done);
 void rcall_put(struct rcall *k, const char *key, json_t *value);
 void rcall_int(struct rcall *k, const char *key, int64_t value);
-/* Sends what changes something, and frees it after done. */
+/* Sends what changes something, and frees it after done. Whether it was done
+ * is not known where the connection is lost before the answer: EIO. */
 void rcall_send(struct rcall *k, const char *method);
 void rcall_send_bin(
     struct rcall *k, const char *method, const void *p, size_t n);
 /* The same of what only asks, or may be done twice: again, where the connection
- * is lost before the answer comes, if it is not about a handle. */
+ * is lost before the answer comes. */
 void rcall_look(struct rcall *k, const char *method);
 /* Without sending it; req is the caller's to answer. */
 void rcall_free(struct rcall *k);
-/* From done: the same call goes on with another one. params is taken over. */
+/* From done: the same call goes on with another one, which only asks. params
+ * is taken over. */
 void rcall_again(
     struct rcall *k, const char *method, json_t *params, rcall_done done);
-/* Without a request, and nobody waits for its answer. */
-void rconn_notify(struct rconn *rc, const char *method, json_t *params);
+/* Nobody waits for its answer. */
+void rconn_close(struct rconn *rc, int64_t h);
 
 /* A done: the error, or 0. */
 void rcall_err(struct rcall *k, const struct reply *r);
@@ -132,11 +141,24 @@ void rentry_fill(const struct sbxfs *s, struct node *n, const struct stat *st,
 
 /*** Open files ***/
 
-struct rfile *rfile_new(struct rconn *rc, struct node *n, int64_t h);
-void rfile_close(struct sbxfs *s, struct rfile *f);
+/* "flags" and more of sbx.fs.open, as open(2)'s flags say. */
+void ropen_put(json_t *params, int flags);
+/* The handle and the attributes of what k opened: 0 or an errno. */
+int ropen_take(
+    const struct rcall *k, const struct reply *r, int64_t *h, struct stat *st);
+
+/* One that k has opened; rfile_empty: of a directory that is shown empty. */
+struct rfile *rfile_new(const struct rcall *k, struct node *n, int64_t h);
+struct rfile *rfile_empty(struct node *n);
+struct rfile *rfile_ref(struct rfile *f);
+void rfile_unref(struct sbxfs *s, struct rfile *f);
 struct rfile *rfile_of(const struct fuse_file_info *fi);
-/* {"h"}, or NULL: its connection was lost. */
-json_t *rfile_params(const struct rfile *f);
+/* Its handle is not lost. */
+bool rfile_is_open(const struct rfile *f);
+/* The params that open it again; NULL: *ret_error says why not. */
+json_t *rfile_again(const struct rfile *f, int *ret_error);
+/* They were answered, k->file has its handle: 0 or -errno. */
+int rfile_reopened(const struct rcall *k, const struct reply *r);
 
 /*** Operations: remote_dir.c, _change.c, _link.c, _xattr.c ***/
 

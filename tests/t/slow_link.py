@@ -2,9 +2,28 @@
 gets a byte for each piece that goes there.
 
     slow_link.py PORT TO_PORT MILLISECONDS FILE
+
+SIGUSR1 cuts all connections; after SIGUSR2 nothing comes back any more, until
+then.
 """
 import asyncio
+import signal
 import sys
+
+writers = set()
+mute = False
+
+
+def cut():
+    global mute
+    mute = False
+    for writer in writers:
+        writer.transport.abort()
+
+
+def hush():
+    global mute
+    mute = True
 
 
 async def carry(reader, writer, seconds, count):
@@ -15,7 +34,8 @@ async def carry(reader, writer, seconds, count):
 
     def put(data):
         if data:
-            writer.write(data)
+            if count or not mute:
+                writer.write(data)
         elif not end.done():
             end.set_result(None)
     try:
@@ -32,10 +52,20 @@ async def carry(reader, writer, seconds, count):
 
 async def main(port, to_port, ms, count):
     async def accepted(reader, writer):
-        back, there = await asyncio.open_connection('127.0.0.1', to_port)
+        try:
+            back, there = await asyncio.open_connection('127.0.0.1', to_port)
+        except OSError:
+            writer.close()
+            return
+        ends = {writer, there}
+        writers.update(ends)
         await asyncio.gather(carry(reader, there, ms / 1000, count),
                              carry(back, writer, ms / 1000, None))
+        writers.difference_update(ends)
     server = await asyncio.start_server(accepted, '127.0.0.1', port)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, cut)
+    loop.add_signal_handler(signal.SIGUSR2, hush)
     async with server:
         await server.serve_forever()
 
