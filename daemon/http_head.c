@@ -129,8 +129,9 @@ check_line(struct http_req *r, struct refusal *no)
 		return -1;
 	sp2 = memchr(sp + 1, ' ', (size_t)(end - sp - 1));
 	if (sp2 == NULL || sp2 == sp + 1 || end - sp2 != 9 ||
-	    memcmp(sp2 + 1, "HTTP/", 5) != 0 || !isdigit(sp2[6]) ||
-	    sp2[7] != '.' || !isdigit(sp2[8]))
+	    memcmp(sp2 + 1, "HTTP/", 5) != 0 ||
+	    !isdigit((unsigned char)sp2[6]) || sp2[7] != '.' ||
+	    !isdigit((unsigned char)sp2[8]))
 		return -1;
 	*no = (struct refusal){ 505, "HTTP version not supported" };
 	if (sp2[6] != '1' || (sp2[8] != '0' && sp2[8] != '1'))

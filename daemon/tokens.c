@@ -117,6 +117,9 @@ tokens_load(const char *path, struct tokens **ret, struct err *e)
 
 	if (n < 0)
 		r = err_set(e, (int)-n, "server.token_file %s", path);
+	else if (n == FILE_MAX - 1) /* its last line may be half a token */
+		r = err_setx(
+		    e, EFBIG, "server.token_file %s: 1 MiB or more", path);
 	else if ((r = add_lines(t, text, e)) < 0)
 		err_wrap(e, "server.token_file %s", path);
 	explicit_bzero(text, FILE_MAX);

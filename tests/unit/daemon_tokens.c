@@ -15,19 +15,31 @@
 
 static struct tokens *t;
 
+/* n times that text. */
+static int
+load_file(const char *text, int n, struct err *e)
+{
+	char path[] = "/tmp/tokens.XXXXXX";
+	int fd = mkstemp(path), r;
+
+	ck_assert_int_ge(fd, 0);
+	while (n-- > 0)
+		ck_assert_int_eq(
+		    write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	ck_assert_int_eq(close(fd), 0);
+	r = tokens_load(path, &t, e);
+	ck_assert_int_eq(unlink(path), 0);
+	return r;
+}
+
 static void
 load(void)
 {
-	char path[] = "/tmp/tokens.XXXXXX";
-	const char *text = "0123456789abcdef\nabcdefabcdefabcdef alice\n";
-	int fd = mkstemp(path);
 	struct err e;
 
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	ck_assert_int_eq(close(fd), 0);
-	ck_assert_int_eq(tokens_load(path, &t, &e), 0);
-	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(
+	    load_file("0123456789abcdef\nabcdefabcdefabcdef alice\n", 1, &e),
+	    0);
 }
 
 static void
@@ -71,6 +83,19 @@ guess(unsigned n, int64_t now_ms)
 	for (int i = 0; i < TOKENS_WRONG_MAX; i++)
 		ck_assert_int_eq(shown(n, BAD, now_ms), -EACCES);
 }
+
+/* The last of them would be half a token, and let in who has that half. */
+START_TEST(a_file_is_read_whole_or_not_at_all)
+{
+	struct err e;
+
+	tokens_free(t);
+	t = NULL;
+	ck_assert_int_eq(
+	    load_file("abcdefabcdefabcdefabcde\n", (1 << 20) / 24 + 1, &e), -1);
+	ck_assert_int_eq(e.code, EFBIG);
+}
+END_TEST
 
 START_TEST(who_has_a_token_is_let_in)
 {
@@ -146,7 +171,8 @@ main(void)
 		who_is_wrong_too_often_has_to_wait,
 		who_shows_none_guesses_nothing,
 		a_token_seen_from_there_is_let_in_nevertheless,
-		an_ipv6_network_is_one, so_many_are_remembered };
+		an_ipv6_network_is_one, so_many_are_remembered,
+		a_file_is_read_whole_or_not_at_all };
 	Suite *s = suite_create("daemon");
 
 	UNIT_ADD_IN(s, "tokens", tests, load, unload);
