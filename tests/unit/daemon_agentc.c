@@ -3,7 +3,6 @@
  * of the time a hostile one.
  */
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -19,6 +18,7 @@
 #include "lib/buf.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
+#include "tests/unit/unit.h"
 
 static char path[64];
 static uv_loop_t loop;
@@ -32,18 +32,6 @@ static struct err why;
 static char last_method[64];
 static json_t *last_result;
 static struct buf last_bin;
-
-static int
-count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
 
 static void
 on_notify(void *arg, const char *method, const json_t *params)
@@ -103,7 +91,7 @@ setup(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 	ck_assert_int_eq(uv_loop_init(&loop), 0);
 	ck_assert_int_eq(uv_loop_close(&loop), 0);
-	fds_before = count_fds();
+	fds_before = unit_count_fds();
 	snprintf(path, sizeof(path), "/tmp/sbx-agentc-%d", (int)getpid());
 	l = fd_unix_listen(path, 0600, SOCK_STREAM);
 	ck_assert_int_ge(l, 0);
@@ -124,7 +112,7 @@ teardown(void)
 	(void)unlink(path);
 	(void)uv_run(&loop, UV_RUN_DEFAULT);
 	ck_assert_int_eq(uv_loop_close(&loop), 0);
-	ck_assert_int_eq(count_fds(), fds_before);
+	ck_assert_int_eq(unit_count_fds(), fds_before);
 	json_decref(last_result);
 	last_result = NULL;
 	buf_done(&last_bin);
@@ -775,17 +763,11 @@ main(void)
 {
 	Suite *s = suite_create("daemon");
 	TCase *t = tcase_create("agentc");
-	SRunner *r;
-	int n;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 30);
 	add_good(t);
 	add_bad(t);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	n = srunner_ntests_failed(r);
-	srunner_free(r);
-	return n == 0 ? 0 : 1;
+	return unit_run(s);
 }

@@ -4,7 +4,6 @@
  * asked.
  */
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -19,6 +18,7 @@
 #include "daemon/worker.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
+#include "tests/unit/unit.h"
 
 #define ID_A "sbx-00000000000000000000000000000001"
 #define ID_B "sbx-00000000000000000000000000000002"
@@ -180,18 +180,6 @@ static int socks[WORKERS], lifeline[2], fds_before;
 static pid_t pids[WORKERS];
 static char config_path[64];
 
-static int
-count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
-
 static void
 no_warning(const char *text)
 {
@@ -231,7 +219,7 @@ setup(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 	ck_assert_int_eq(uv_loop_init(&loop), 0);
 	ck_assert_int_eq(uv_loop_close(&loop), 0);
-	fds_before = count_fds();
+	fds_before = unit_count_fds();
 	snprintf(config_path, sizeof(config_path), "/tmp/sbx-broker-%d.toml",
 	    (int)getpid());
 	write_config("");
@@ -270,7 +258,7 @@ teardown(void)
 	close_fd(&lifeline[0]);
 	close_fd(&lifeline[1]);
 	(void)unlink(config_path);
-	ck_assert_int_eq(count_fds(), fds_before);
+	ck_assert_int_eq(unit_count_fds(), fds_before);
 }
 
 /*** A worker, by hand ***/
@@ -664,17 +652,11 @@ main(void)
 {
 	Suite *s = suite_create("daemon");
 	TCase *t = tcase_create("broker");
-	SRunner *r;
-	int n;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 30);
 	add_worker(t);
 	add_client(t);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	n = srunner_ntests_failed(r);
-	srunner_free(r);
-	return n == 0 ? 0 : 1;
+	return unit_run(s);
 }

@@ -3,7 +3,6 @@
  * happens to their connection. Hostile bytes: tests/t/0300-http-hostile.py.
  */
 #include <check.h>
-#include <dirent.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 
 #include "daemon/http.h"
 #include "lib/fd.h"
+#include "tests/unit/unit.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -103,18 +103,6 @@ done(void *arg, const struct http_route *route, int status, int64_t usec)
 	last_route = route;
 }
 
-static size_t
-count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	while (readdir(d) != NULL)
-		n++;
-	(void)closedir(d);
-	return n;
-}
-
 static void
 setup(void)
 {
@@ -128,7 +116,7 @@ setup(void)
 
 	(void)uv_loop_init(&loop); /* the first makes what libuv keeps */
 	(void)uv_loop_close(&loop);
-	fds_before = count_fds();
+	fds_before = unit_count_fds();
 	(void)uv_loop_init(&loop);
 	strcpy(dir, "/tmp/sbx-http-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
@@ -156,7 +144,7 @@ teardown(void)
 	ck_assert_int_eq(uv_loop_close(&loop), 0);
 	(void)unlink(sock);
 	(void)rmdir(dir);
-	ck_assert_uint_eq(count_fds(), fds_before);
+	ck_assert_uint_eq(unit_count_fds(), fds_before);
 }
 
 static int
@@ -358,8 +346,6 @@ main(void)
 {
 	Suite *s = suite_create("daemon");
 	TCase *t = tcase_create("http");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, an_answer_frees_once);
@@ -374,9 +360,5 @@ main(void)
 	tcase_add_test(t, a_slow_client_holds_up_nobody);
 	tcase_add_test(t, many_connections_come_and_go);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed == 0 ? 0 : 1;
+	return unit_run(s);
 }

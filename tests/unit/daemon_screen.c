@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/screen.h"
+#include "tests/unit/unit.h"
 
 #define HEAD "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -203,8 +204,6 @@ main(void)
 {
 	Suite *s = suite_create("daemon");
 	TCase *t = tcase_create("screen");
-	SRunner *r;
-	int failed;
 
 	tcase_add_test(t, a_head_passes_as_it_is);
 	tcase_add_test(t, a_body_ends_where_its_length_says);
@@ -215,9 +214,5 @@ main(void)
 	tcase_add_test(t, limits_hold_to_the_byte);
 	tcase_add_test(t, fields_are_counted);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed == 0 ? 0 : 1;
+	return unit_run(s);
 }

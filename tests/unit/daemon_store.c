@@ -14,6 +14,7 @@
 
 #include "daemon/store.h"
 #include "lib/mem.h"
+#include "tests/unit/unit.h"
 
 static char dir[] = "/tmp/sbx-store-XXXXXX";
 static char path[64];
@@ -275,8 +276,6 @@ main(void)
 {
 	Suite *suite = suite_create("daemon");
 	TCase *c = tcase_create("store");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(c, make_dir, remove_dir);
 	tcase_add_test(c, a_row_is_the_same_after_a_reopen);
@@ -287,9 +286,5 @@ main(void)
 	tcase_add_test(c, a_damaged_row_is_named);
 	tcase_add_test(c, a_store_has_one_user);
 	suite_add_tcase(suite, c);
-	r = srunner_create(suite);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return unit_run(suite);
 }

@@ -19,6 +19,7 @@
 #include "daemon/store.h"
 #include "lib/clock.h"
 #include "lib/mem.h"
+#include "tests/unit/unit.h"
 
 static struct {
 	char dir[32];
@@ -136,20 +137,14 @@ fix_main(const char *module, const TTest *const *tests, size_t n)
 {
 	Suite *suite = suite_create("daemon");
 	TCase *c = tcase_create(module);
-	SRunner *r;
 	size_t i;
-	int failed;
 
 	tcase_add_checked_fixture(c, fix_before, fix_after);
 	tcase_set_timeout(c, 60);
 	for (i = 0; i < n; i++)
 		tcase_add_test(c, tests[i]);
 	suite_add_tcase(suite, c);
-	r = srunner_create(suite);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return unit_run(suite);
 }
 
 #endif

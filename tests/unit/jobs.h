@@ -7,7 +7,6 @@
 #define TESTS_UNIT_JOBS_H
 
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -31,6 +30,7 @@
 #include "lib/buf.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
+#include "tests/unit/unit.h"
 
 /*** What jobs.c needs of the front ***/
 
@@ -295,18 +295,6 @@ static struct front front;
 static struct sandbox *sb;
 static int fds_before;
 
-static int
-count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
-
 static void
 start_agent(void)
 {
@@ -376,7 +364,7 @@ setup(void)
 	/* what libuv opens once for the process */
 	ck_assert_int_eq(uv_loop_init(&loop), 0);
 	ck_assert_int_eq(uv_loop_close(&loop), 0);
-	fds_before = count_fds();
+	fds_before = unit_count_fds();
 	start_agent();
 	ck_assert_int_eq(uv_loop_init(&loop), 0);
 	cfg.data_dir = dir;
@@ -411,7 +399,7 @@ teardown(void)
 	free(sb);
 	(void)uv_run(&loop, UV_RUN_DEFAULT);
 	ck_assert_int_eq(uv_loop_close(&loop), 0);
-	ck_assert_int_eq(count_fds(), fds_before);
+	ck_assert_int_eq(unit_count_fds(), fds_before);
 	(void)waitpid(agent_pid, NULL, 0);
 	(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }

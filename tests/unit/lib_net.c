@@ -10,6 +10,7 @@
 #include "lib/fd.h"
 #include "lib/hostport.h"
 #include "lib/sockdiag.h"
+#include "tests/unit/unit.h"
 
 START_TEST(text_and_address_are_one)
 {
@@ -188,8 +189,6 @@ main(void)
 {
 	Suite *s = suite_create("lib");
 	TCase *h = tcase_create("hostport"), *d = tcase_create("sockdiag");
-	SRunner *r;
-	int n;
 
 	tcase_add_loop_test(h, text_and_address_are_one, 0, 5);
 	tcase_add_loop_test(h, what_is_no_address_is_refused, 0, 19);
@@ -202,9 +201,5 @@ main(void)
 	tcase_add_test(d, another_socket_is_an_error);
 	suite_add_tcase(s, h);
 	suite_add_tcase(s, d);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	n = srunner_ntests_failed(r);
-	srunner_free(r);
-	return n == 0 ? 0 : 1;
+	return unit_run(s);
 }

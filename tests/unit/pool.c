@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "pool/pool.h"
+#include "tests/unit/unit.h"
 
 #define START_MAX 4096
 
@@ -352,8 +353,6 @@ main(void)
 {
 	Suite *s = suite_create("pool");
 	TCase *t = tcase_create("pool");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_add_test(t, an_idle_pool_fills_to_its_minimum);
@@ -386,9 +385,5 @@ main(void)
 	tcase_add_test(t, a_failing_profile_still_ends_what_is_too_much);
 	tcase_add_test(t, a_clock_that_stands_or_goes_back_breaks_nothing);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return unit_run(s);
 }

@@ -23,6 +23,7 @@
 #include "runtimes/pid.h"
 #include "runtimes/record.h"
 #include "runtimes/seccomp.h"
+#include "tests/unit/unit.h"
 
 #define ID "sbx-0123456789abcdef0123456789abcdef"
 #define OTHER "sbx-ffffffffffffffffffffffffffffffff"
@@ -613,8 +614,6 @@ main(void)
 	};
 	Suite *s = suite_create("runtimes");
 	TCase *t = tcase_create("damage");
-	SRunner *r;
-	int failed;
 
 	add(s, "record", record);
 	add(s, "rest", rest);
@@ -622,9 +621,5 @@ main(void)
 	tcase_add_loop_test(t, a_damaged_record_is_no_record, 0,
 	    sizeof(damaged) / sizeof(damaged[0]));
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return unit_run(s);
 }

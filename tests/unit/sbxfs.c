@@ -15,6 +15,7 @@
 #include "sbxfs/net.h"
 #include "sbxfs/nodes.h"
 #include "sbxfs/trees.h"
+#include "tests/unit/unit.h"
 
 /*** Lines that shells cut ***/
 
@@ -515,19 +516,6 @@ END_TEST
 
 /*** The suite ***/
 
-#define NTESTS(t) (sizeof(t) / sizeof(*(t)))
-
-static void
-add(Suite *s, const char *name, const TTest *const *tests, size_t n)
-{
-	TCase *tc = tcase_create(name);
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		tcase_add_test(tc, tests[i]);
-	suite_add_tcase(s, tc);
-}
-
 int
 main(void)
 {
@@ -558,18 +546,13 @@ main(void)
 		a_token_goes_in_the_clear_to_this_machine_only
 	};
 	Suite *s = suite_create("sbxfs");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
-	add(s, "lines", lines, NTESTS(lines));
-	add(s, "links", links, NTESTS(links));
-	add(s, "files", table, NTESTS(table));
-	add(s, "nodes", nodes, NTESTS(nodes));
-	add(s, "box", boxes, NTESTS(boxes));
-	add(s, "trees", tree, NTESTS(tree));
-	add(s, "net", net, NTESTS(net));
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	UNIT_ADD(s, "lines", lines);
+	UNIT_ADD(s, "links", links);
+	UNIT_ADD(s, "files", table);
+	UNIT_ADD(s, "nodes", nodes);
+	UNIT_ADD(s, "box", boxes);
+	UNIT_ADD(s, "trees", tree);
+	UNIT_ADD(s, "net", net);
+	return unit_run(s);
 }
