@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "daemon/api_impl.h"
 #include "daemon/json.h"
 #include "daemon/tokens.h"
 #include "lib/buf.h"
+#include "lib/clock.h"
 #include "lib/mem.h"
 #include "lib/size.h"
 #include "lib/utf8.h"
@@ -441,15 +441,9 @@ api_limits(struct http_req *r, double cpu, struct rt_limits *l)
 json_t *
 api_time(int64_t real_ms)
 {
-	time_t s = (time_t)(real_ms / 1000);
-	char text[48];
-	struct tm tm;
-	size_t n;
+	char text[CLOCK_TEXT];
 
-	(void)gmtime_r(&s, &tm);
-	n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	(void)snprintf(
-	    text + n, sizeof(text) - n, ".%03dZ", (int)(real_ms % 1000));
+	clock_text(text, real_ms);
 	return json_string(text);
 }
 

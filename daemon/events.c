@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "daemon/ownlog.h"
 #include "daemon/store.h"
@@ -90,20 +89,6 @@ reserve(struct events *ev, struct front *f)
 /*** What HTTP is told ***/
 
 static json_t *
-wire_time(int64_t ms)
-{
-	char text[48];
-	time_t s = (time_t)(ms / 1000);
-	struct tm tm;
-	size_t n;
-
-	gmtime_r(&s, &tm);
-	n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text + n, sizeof(text) - n, ".%03dZ", (int)(ms % 1000));
-	return json_string(text);
-}
-
-static json_t *
 created_data(const struct news *n)
 {
 	return json_pack("{s:s,s:O?,s:s,s:s}", "image", n->text + n->image,
@@ -145,15 +130,16 @@ static char *
 make_wire(const struct news *n)
 {
 	const char *owner = n->text + n->owner;
+	char time[CLOCK_TEXT], *text;
 	json_t *o;
-	char *text;
 
 	/* the number first: load looks for it there */
 	o = json_pack("{s:I,s:s,s:s}", "id", (json_int_t)n->seq, "type",
 	    n->wire->type, "sandbox_id", n->text);
 	if (*owner != '\0' && strcmp(owner, "-") != 0)
 		json_object_set_new(o, "identity", json_string(owner));
-	json_object_set_new(o, "timestamp", wire_time(n->time_ms));
+	clock_text(time, n->time_ms);
+	json_object_set_new(o, "timestamp", json_string(time));
 	if (n->wire->data != NULL)
 		json_object_set_new(o, "data", n->wire->data(n));
 	text = json_dumps(o, JSON_COMPACT);

@@ -19,12 +19,7 @@
 #define BACKLOG 1024
 
 struct http_listener {
-	union {
-		uv_handle_t handle;
-		uv_stream_t stream;
-		uv_pipe_t pipe;
-		uv_tcp_t tcp;
-	} u;
+	union http_socket u;
 	struct http_listener *next;
 	struct http_server *s;
 	struct http_tls *tls; /* borrowed; NULL: none */
@@ -118,11 +113,10 @@ on_refused(uv_handle_t *h)
 }
 
 static int
-init_conn(struct http_conn *c)
+init_socket(uv_loop_t *loop, union http_socket *u, bool is_unix)
 {
-	if (c->is_unix)
-		return uv_pipe_init(c->s->loop, &c->u.pipe, 0);
-	return uv_tcp_init(c->s->loop, &c->u.tcp);
+	return is_unix ? uv_pipe_init(loop, &u->pipe, 0)
+		       : uv_tcp_init(loop, &u->tcp);
 }
 
 static void
@@ -158,7 +152,7 @@ on_connection(uv_stream_t *stream, int status)
 	c = xcalloc(1, sizeof(*c));
 	c->s = s;
 	c->is_unix = l->is_unix;
-	if (init_conn(c) != 0) {
+	if (init_socket(s->loop, &c->u, c->is_unix) != 0) {
 		free(c);
 		return;
 	}
@@ -200,9 +194,7 @@ listen_on(struct http_server *s, int fd, bool is_unix, struct http_tls *tls,
 	l->s = s;
 	l->is_unix = is_unix;
 	l->tls = tls;
-	rc = is_unix ? uv_pipe_init(s->loop, &l->u.pipe, 0)
-		     : uv_tcp_init(s->loop, &l->u.tcp);
-	if (rc != 0) {
+	if ((rc = init_socket(s->loop, &l->u, is_unix)) != 0) {
 		free(l);
 		(void)close(fd);
 		return err_set(e, -rc, "http listener");

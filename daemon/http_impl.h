@@ -84,13 +84,16 @@ struct http_req {
 	int64_t window_bytes;
 };
 
+/* Of a listener, or of a connection. */
+union http_socket {
+	uv_handle_t handle;
+	uv_stream_t stream;
+	uv_pipe_t pipe;
+	uv_tcp_t tcp;
+};
+
 struct http_conn {
-	union {
-		uv_handle_t handle;
-		uv_stream_t stream;
-		uv_pipe_t pipe;
-		uv_tcp_t tcp;
-	} u;
+	union http_socket u;
 	TAILQ_ENTRY(http_conn) link;
 	TAILQ_ENTRY(http_conn) due_link; /* in due, when is_due */
 	struct http_server *s;

@@ -244,6 +244,19 @@ fail_line(struct verbs *v)
 	finish(v, v->e.code);
 }
 
+/* The line at pos: is there a next one to go on with? */
+static bool
+line_ended(struct verbs *v, int r)
+{
+	if (r == LINE_WAITS)
+		return false;
+	if (r < 0)
+		fail_line(v);
+	else
+		verbs_pass_line(v);
+	return r >= 0;
+}
+
 static void go_on(struct verbs *v);
 
 static void
@@ -270,13 +283,8 @@ go_on(struct verbs *v)
 		v->begun = false;
 		r = run_line(v);
 		v->in_line = false;
-		if (r == LINE_WAITS)
+		if (!line_ended(v, r))
 			return;
-		if (r < 0) {
-			fail_line(v);
-			return;
-		}
-		verbs_pass_line(v);
 	}
 	finish(v, 0);
 }
@@ -285,14 +293,8 @@ go_on(struct verbs *v)
 static void
 finish_line(struct verbs *v, int r)
 {
-	if (r == LINE_WAITS)
-		return;
-	if (r < 0) {
-		fail_line(v);
-		return;
-	}
-	verbs_pass_line(v);
-	go_on(v);
+	if (line_ended(v, r))
+		go_on(v);
 }
 
 /*** The whole ***/

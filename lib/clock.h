@@ -14,4 +14,8 @@ int64_t clock_us(void);
 /* Since 1970, as somebody set it: for what people read and what is kept. */
 int64_t clock_real_ms(void);
 
+#define CLOCK_TEXT 48
+/* 2026-01-02T03:04:05.678Z (RFC 3339) of what that gives. */
+void clock_text(char text[CLOCK_TEXT], int64_t real_ms);
+
 #endif
