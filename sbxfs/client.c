@@ -509,7 +509,7 @@ client_drain(struct client *c)
 			break;
 	if (r == -EAGAIN && !c->broken)
 		return;
-	if (r != -ECONNRESET && r != -EAGAIN)
+	if (r < 0 && r != -ECONNRESET && r != -EAGAIN)
 		log_warnx("%s: %s", c->conf.path, strerror(-r));
 	client_drop(c);
 }

@@ -21,6 +21,8 @@ wait_for 5 test -e "$W/count"
 start_sbxfs
 mkdir "$M/w" || fail mkdir
 mkdir "$M/w/fs/root/d"
+/usr/bin/python3 "$TOP/tests/t/remote_follow.py" "$M/w" $pid ||
+    fail "remote_follow.py"
 coproc /usr/bin/python3 "$TOP/tests/t/remote_lost.py" "$M/w" \
     "$(sed -n 's/^id //p' "$M/w/status")" "$SOCK" $pid "${link[@]}"
 # shellcheck disable=SC2153 # coproc's
