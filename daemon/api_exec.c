@@ -261,7 +261,6 @@ start(struct http_req *r, struct sandbox *sb, const struct exec_body *b)
 		.len = strlen(b->command),
 		.env = b->env,
 		.cwd = b->cwd,
-		.timeout_ms = (int64_t)(b->timeout * 1000),
 		.session = true,
 	};
 	struct job *job;
@@ -272,6 +271,7 @@ start(struct http_req *r, struct sandbox *sb, const struct exec_body *b)
 		    API_BAD_BODY ": timeout: must be from 0 to 1e9 seconds");
 		return;
 	}
+	a.timeout_ms = (int64_t)(b->timeout * 1000);
 	if (b->timeout > 0 && a.timeout_ms == 0)
 		a.timeout_ms = 1;
 	if (b->stdin_text != NULL) {

@@ -280,12 +280,17 @@ read_bytes(const json_t *v, void *to)
 	return NULL;
 }
 
+/* Of seconds, the milliseconds are a number as well. */
 static const char *
 read_int(const json_t *v, void *to)
 {
+	int64_t n = json_integer_value(v);
+
 	if (!json_is_integer(v))
 		return "expected integer";
-	*(int64_t *)to = json_integer_value(v);
+	if (n > INT64_MAX / 1000 || n < INT64_MIN / 1000)
+		return "out of range";
+	*(int64_t *)to = n;
 	return NULL;
 }
 

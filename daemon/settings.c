@@ -52,15 +52,17 @@ static const struct {
 	const char *name;
 	size_t at;  /* in struct rt_limits */
 	size_t max; /* in struct config; 0: none */
-	int64_t min;
+	int64_t min, most;
 	int64_t divide; /* of how it is written */
 } limit_rows[] = {
 	{ "memory", offsetof(struct rt_limits, memory_bytes),
-	    offsetof(struct config, max_memory_bytes), RT_MEMORY_MIN, 1 },
+	    offsetof(struct config, max_memory_bytes), RT_MEMORY_MIN,
+	    RT_BYTES_MAX, 1 },
 	{ "cpu", offsetof(struct rt_limits, cpu_milli),
-	    offsetof(struct config, max_cpu_milli), 0, 1000 },
-	{ "pids", offsetof(struct rt_limits, pids), 0, 0, 1 },
-	{ "storage", offsetof(struct rt_limits, storage_bytes), 0, 0, 1 },
+	    offsetof(struct config, max_cpu_milli), 0, RT_MILLI_MAX, 1000 },
+	{ "pids", offsetof(struct rt_limits, pids), 0, 0, RT_PIDS_MAX, 1 },
+	{ "storage", offsetof(struct rt_limits, storage_bytes), 0, 0,
+	    RT_BYTES_MAX, 1 },
 };
 
 static int64_t
@@ -93,6 +95,10 @@ limits_check(const struct config *c, const struct caller *who,
 			return err_setx(e, EINVAL,
 			    "%s %lld: less than %lld, which it needs to run",
 			    name, (long long)n, (long long)limit_rows[i].min);
+		if (n > limit_rows[i].most)
+			return err_setx(e, EINVAL, "%s %.12g: at most %.12g",
+			    name, (double)n / (double)divide,
+			    (double)limit_rows[i].most / (double)divide);
 		max = limit_rows[i].max != 0 ? number_at(c, limit_rows[i].max)
 					     : 0;
 		if (max > 0 && (n > max || n == 0))

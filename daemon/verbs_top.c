@@ -42,7 +42,7 @@ setting_pids(const char *s, int64_t *ret, struct err *e)
 {
 	int64_t n;
 
-	if (int_parse(s, 0, 4194304, &n) < 0)
+	if (int_parse(s, 0, RT_PIDS_MAX, &n) < 0)
 		return err_setx(
 		    e, EINVAL, "pids %.64s: expected a number of processes", s);
 	*ret = n;

@@ -11,9 +11,6 @@
 #include "lib/fd.h"
 #include "lib/mem.h"
 
-#define LIMIT_BYTES_MAX ((int64_t)1 << 50)
-#define LIMIT_MILLI_MAX ((int64_t)1000000000)
-#define LIMIT_PIDS_MAX ((int64_t)4194304)
 #define FDNUM_MAX (1 << 20)
 
 #define ID_PREFIX "sbx-"
@@ -84,10 +81,10 @@ in_range(int64_t n, int64_t max)
 static bool
 limits_ok(const struct rt_limits *l)
 {
-	return in_range(l->memory_bytes, LIMIT_BYTES_MAX) &&
-	    in_range(l->storage_bytes, LIMIT_BYTES_MAX) &&
-	    in_range(l->cpu_milli, LIMIT_MILLI_MAX) &&
-	    in_range(l->pids, LIMIT_PIDS_MAX);
+	return in_range(l->memory_bytes, RT_BYTES_MAX) &&
+	    in_range(l->storage_bytes, RT_BYTES_MAX) &&
+	    in_range(l->cpu_milli, RT_MILLI_MAX) &&
+	    in_range(l->pids, RT_PIDS_MAX);
 }
 
 static bool

@@ -29,6 +29,11 @@
 /* What process 1 and a small job need. */
 #define RT_MEMORY_MIN (4 << 20)
 
+/* More is taken for a mistake. */
+#define RT_BYTES_MAX ((int64_t)1 << 50)
+#define RT_MILLI_MAX INT64_C(1000000000)
+#define RT_PIDS_MAX INT64_C(4194304) /* the kernel's */
+
 /* All 0 means no limit. */
 struct rt_limits {
 	int64_t memory_bytes;
