@@ -666,14 +666,14 @@ static const struct param open_params[] = {
 
 static const struct param read_params[] = {
 	HANDLE,
-	FS_INT(off, 0, INT64_MAX - READ_MAX),
+	FS_INT(off, 0, INT64_MAX),
 	FS_INT(len, 0, READ_MAX),
 	{ 0 },
 };
 
 static const struct param write_params[] = {
 	HANDLE,
-	FS_INT(off, 0, INT64_MAX - (16 << 20)),
+	FS_INT(off, 0, INT64_MAX),
 	{ 0 },
 };
 
