@@ -179,7 +179,6 @@ wait_for 20 ports_again
 eq "reached again" "$(client "$used" ask hello)" "hello from 7000"
 
 # Use keeps one that would be idle; and nothing is left of any of it.
-echo 'idle 1' >"$M/web/ctl" || fail idle
 echo 'kill $(cat pid); python3 ports_server.py 7000 >/dev/null &' \
     >"$M/web/exec"
 cat "$M/web/wait" >/dev/null
@@ -189,6 +188,7 @@ rm -f "$W/held"
 /usr/bin/python3 "$TOP/tests/t/ports_client.py" "$used" hold 1 >"$W/held" &
 holder=$!
 wait_for 10 grep -q held "$W/held"
+echo 'idle 1' >"$M/web/ctl" || fail idle
 sleep 3
 [ -d "$M/web" ] || fail "it ended while a connection was open"
 kill $holder
