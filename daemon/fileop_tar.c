@@ -38,6 +38,7 @@ struct tar {
 	const json_t *entry;		   /* borrowed from a level */
 	size_t queued;			   /* of the answer, when last looked */
 	void (*resume)(struct fileop *op); /* when the client has taken it */
+	bool stepping, again;		   /* of step */
 };
 
 static void step(struct fileop *op);
@@ -453,7 +454,7 @@ finish(struct fileop *op)
 
 /* Begins the next thing; whatever it is ends in a call or in go_on. */
 static void
-step(struct fileop *op)
+step_once(struct fileop *op)
 {
 	struct tar *t = op->own;
 	const json_t *entry;
@@ -475,6 +476,24 @@ step(struct fileop *op)
 		t->depth--;
 	}
 	finish(op);
+}
+
+/* A loop, whoever calls it: a page may hold more entries that end at once than
+ * a stack holds calls. */
+static void
+step(struct fileop *op)
+{
+	struct tar *t = op->own;
+
+	t->again = true;
+	if (t->stepping)
+		return;
+	t->stepping = true;
+	while (t->again) {
+		t->again = false;
+		step_once(op);
+	}
+	t->stepping = false;
 }
 
 void

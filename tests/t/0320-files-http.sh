@@ -95,6 +95,10 @@ sub/x
 ./fifo
 \$'b\\377'"
 
+run 'mkdir d/pipes; cd d/pipes && mkfifo $(seq 2500)' >/dev/null
+eq 'many that end at once' "$(f GET root/d/pipes -H 'Accept: application/x-tar'
+    tar tvf "$W/got" | grep -c '^prw')" 2002500
+
 # what users get wrong
 eq 'missing' "$(f GET root/nope)" 404
 has 'missing' "$(cat "$W/got")" '/root/nope: no such file'
