@@ -157,11 +157,12 @@ jobio_drain(struct job *job)
 
 	for (i = 0; i < 2; i++) {
 		p = &job->priv->out[i];
-		for (total = 0, n = 1;
-		     p->fd >= 0 && n > 0 && total<PIPE_MAX; total += n> 0
-			 ? (size_t)n
-			 : 0)
+		total = 0;
+		n = 1;
+		while (p->fd >= 0 && n > 0 && total < PIPE_MAX) {
 			n = take(p, false);
+			total += n > 0 ? (size_t)n : 0;
+		}
 	}
 }
 
