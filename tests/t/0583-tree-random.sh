@@ -14,7 +14,7 @@ mkdir "$M" && mount -o remount,ro "$W/below" || fail "remount"
 trap 'rc=$?; stop_sbxfs; umount -l "$W/below"; (exit $rc); stop_all' EXIT
 ID_COUNT=$((1024 * 65536)) ID_FIRST=$((2415919104 + RANDOM % 24 * 67108864))
 start_sbxd '[pool.base.default]' 'min = 2' 'max = 2' \
-    'storage = "16m"'
+    'storage = "16m"' '[limits]' 'jobs_kept = 10000'
 
 random_seed() {
 	od -An -N3 -tu4 /dev/urandom | tr -d ' '

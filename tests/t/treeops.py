@@ -224,18 +224,20 @@ class Client:
     # --- models
 
     def learn(self, b):
-        """Adopts what its files say."""
+        """Adopts what its files say; it runs then."""
         until(f'{b.name} settles', lambda: self.status(b)['state'] in
               ('running', 'stopped', 'paused', 'error'), 30)
         st = self.status(b)
         check('state', st['state'] == 'error', False)
-        b.state = st['state']
+        again = {'paused': 'resume\n', 'stopped': 'start\n'}
+        put(self.at(b.name, 'ctl'), again.get(st['state'], ''))
+        b.state = 'running'
         b.ctl, b.labels = self.settings(b)
         b.env = self.environment(b)
-        b.next = max([int(st['last']) if st['last'] != '-' else 0,
-                      b.next - 1] +
-                     [int(n) for n in os.listdir(self.at(b.name, 'jobs'))
-                      if n.isdigit()]) + 1
+        code, _ = self.http('POST', f'/sandboxes/{b.name}/exec',
+                            {'command': 'true'})
+        check('POST exec', code, 200)
+        b.next = int(self.status(b)['last']) + 1
         b.jobs, b.newest, b.sure = {}, None, False
 
     def status(self, b):
@@ -974,8 +976,10 @@ class Client:
             if slots and time.monotonic() > end:
                 # they may wait for what is paused
                 may(lambda: put(self.at(b.name, 'ctl'), 'resume\n'), 'EBUSY')
-                may(lambda: put(self.at(b.name, 'ctl'), 'kill KILL\n'),
-                    'ESRCH')
+                for n in os.listdir(self.at(b.name, 'jobs')):
+                    may(lambda n=n: put(self.at(b.name, 'jobs', n, 'ctl'),
+                                        'kill KILL\n'),
+                        'ESRCH', 'ENOTDIR', 'ESTALE')
                 time.sleep(.05)
                 if time.monotonic() > end + HANG:
                     for pid in slots:
