@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -28,6 +29,8 @@
 #define OUT_SOME (4u << 20)
 #define OUT_MAX (16u << 20)
 #define BIG (256u << 10)
+/* A message after which the socket may be full. */
+#define CROWD (16u << 10)
 #define TICK_MS 200
 
 /*** The stream out ***/
@@ -106,6 +109,7 @@ add_frame(struct tree_conn *c, enum frame_type type, const void *p, size_t n)
 	if (frame_add(&c->out, type, p, n) < 0)
 		conn_die(c, "it does not read what it is sent");
 	c->out_big |= n > BIG;
+	c->crowded |= n > CROWD;
 }
 
 void
@@ -353,6 +357,21 @@ take_frame(struct tree_conn *c, const struct frame *f)
 	}
 }
 
+/* Notifications must find room in the socket, or who was answered over HTTP
+ * would look before the mount has heard of it: after a large message we wait
+ * until most of it was read. The kernel says so when we may write. */
+static bool
+is_full(struct tree_conn *c)
+{
+	struct pollfd p = { .fd = c->fd, .events = POLLOUT };
+
+	if (c->crowded) {
+		conn_flush(c);
+		c->crowded = c->out.len != 0 || poll(&p, 1, 0) == 0;
+	}
+	return c->crowded || c->out.len >= OUT_SOME;
+}
+
 /* Takes what has come, as long as the client takes what it is sent. */
 static void
 take_frames(struct tree_conn *c)
@@ -365,7 +384,7 @@ take_frames(struct tree_conn *c)
 	while (!c->dead &&
 	    (n = frame_decode(
 		 buf_str(&c->in), c->in.len, FRAME_MAX_FILES, &f)) > 0) {
-		if (c->out.len >= OUT_SOME) {
+		if (is_full(c)) {
 			c->stalled = true;
 			break;
 		}

@@ -59,6 +59,7 @@ struct tree_conn {
 	bool dead;    /* closed before the loop waits again */
 	bool stalled; /* whole frames wait until out is shorter */
 	bool blocked; /* the socket is full */
+	bool crowded; /* it may be, of what it was sent last */
 	struct buf in, out;
 	bool out_big;	/* its memory is worth giving back */
 	struct buf bin; /* the last binary message, until its JSON comes */

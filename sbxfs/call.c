@@ -161,6 +161,7 @@ finish(struct call *c, const struct reply *r)
 	if (c->n != NULL)
 		node_unref(&s->nodes, c->n);
 	free(c->text);
+	buf_done(&c->bytes);
 	free(c);
 }
 

@@ -162,8 +162,9 @@ struct call {
 	/* for done */
 	struct handle *h; /* a reference, when set by call_hold */
 	struct node *n;	  /* a reference, when set by call_node */
-	size_t size;
-	char *text; /* freed with the call */
+	size_t size, left;
+	char *text;	  /* freed with the call */
+	struct buf bytes; /* the same */
 };
 
 struct call *call_new(

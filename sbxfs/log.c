@@ -6,8 +6,14 @@
  */
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "sbxfs/impl.h"
+
+/* So much fits into the socket and leaves room for notifications, which must
+ * not come late (agent/protocol.md). Over a network a piece costs a round
+ * trip, and nothing is promised. */
+#define PIECE (64u << 10)
 
 struct log {
 	struct handle h;
@@ -34,12 +40,17 @@ log_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
 	handle_opened(req, &l->h, 0);
 }
 
+/* What has come, and then the rest of it. */
+static void ask_piece(struct call *c, size_t off, size_t left);
+
 static void
-got_bytes(struct call *c, const struct reply *r)
+got_piece(struct call *c, const struct reply *r)
 {
 	struct log *l = (struct log *)c->h;
+	size_t left = c->left - r->len;
+	struct call *next;
 
-	if (r->error != 0) {
+	if (r->error != 0 && c->bytes.len == 0) {
 		reply_err(c->req, -r->error);
 		return;
 	}
@@ -48,14 +59,35 @@ got_bytes(struct call *c, const struct reply *r)
 		l->size = (uint64_t)json_integer_value(
 		    json_object_get(r->result, "size"));
 	l->behind = (uint64_t)c->size + r->len;
-	l->end_seen = l->end_seen || r->len == 0;
-	(void)fuse_reply_buf(c->req, r->data, r->len);
+	(void)buf_add(&c->bytes, r->data, r->len);
+	if (r->len != PIECE || left == 0) {
+		l->end_seen = l->end_seen || c->bytes.len == 0;
+		(void)fuse_reply_buf(c->req, c->bytes.data, c->bytes.len);
+		return;
+	}
+	next = call_new(c->req, got_piece);
+	call_hold(next, c->h);
+	next->bytes = c->bytes;
+	memset(&c->bytes, 0, sizeof(c->bytes));
+	ask_piece(next, c->size + r->len, left);
+}
+
+static void
+ask_piece(struct call *c, size_t off, size_t left)
+{
+	size_t n = c->s->dial < 0 && left > PIECE ? PIECE : left;
+	json_t *params = node_params(c->h->node);
+
+	c->size = off;
+	c->left = left;
+	json_object_set_new(params, "off", json_integer((json_int_t)off));
+	json_object_set_new(params, "len", json_integer((json_int_t)n));
+	call_send(c, "pread", params);
 }
 
 static void
 log_read(fuse_req_t req, struct handle *h, size_t n, off_t off)
 {
-	json_t *params;
 	struct call *c;
 	int error;
 
@@ -63,13 +95,9 @@ log_read(fuse_req_t req, struct handle *h, size_t n, off_t off)
 		reply_check(req, h->node, error);
 		return;
 	}
-	c = call_new(req, got_bytes);
+	c = call_new(req, got_piece);
 	call_hold(c, h);
-	c->size = (size_t)off;
-	params = node_params(h->node);
-	json_object_set_new(params, "off", json_integer(off));
-	json_object_set_new(params, "len", json_integer((json_int_t)n));
-	call_send(c, "pread", params);
+	ask_piece(c, (size_t)off, n);
 }
 
 static void

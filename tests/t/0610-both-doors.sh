@@ -75,4 +75,34 @@ eq "creates in /events/history" "$(http GET /events/history |
     json 'sum(e["type"] == "sandbox.created" for e in x["events"])')" 2
 eq "pools agree" "$(http GET /pools | json 'x[0]["ready"]')" \
     "$(sed -n 's/.* ready=\([0-9]*\).*/\1/p' "$M/pool")"
+
+# Also while others read much through the mount. (Over a network nobody is
+# told in time.)
+local_only "one state at once" || exit 0
+mkdir "$M/a" "$M/b" || fail mkdir
+echo 'seq 1000000' >"$M/b/exec"
+cat "$M/b/exec" >/dev/null
+readers=()
+for _ in 1 2 3; do
+	(while :; do dd if="$M/b/log" bs=1M; done >/dev/null 2>&1) &
+	readers+=($!)
+done
+check "a name that was" /usr/bin/python3 - "$SOCK" "$M" <<'P'
+import http.client, json, os, socket, sys
+class Unix(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(sys.argv[1])
+c, name, stale = Unix('x'), 'a', 0
+for n in range(200):
+    c.request('PATCH', '/sandboxes/' + name, json.dumps({'name': f'a{n}'}))
+    answer = c.getresponse()
+    answer.read()
+    assert answer.status == 200, answer.status
+    stale += os.path.exists(f'{sys.argv[2]}/{name}/status')
+    name = f'a{n}'
+sys.exit(f'{stale} of 200 were still there' if stale else 0)
+P
+kill "${readers[@]}"
+wait "${readers[@]}" 2>/dev/null
 exit 0
