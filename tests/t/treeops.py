@@ -404,6 +404,7 @@ class Client:
         bad = (word == 'start' and s == 'paused' or s == 'stopped' and
                word in ('pause', 'resume'))
         if self.by_http():
+            until('it is made', lambda: self.status(b)['state'] != 'creating')
             body = {'grace': 0} if ' ' in verb else None
             code, answer = self.http('POST', f'/sandboxes/{b.name}/{word}',
                                      body)
