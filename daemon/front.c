@@ -351,6 +351,9 @@ sb_wake(struct sandbox *sb, const struct err *e)
 int
 sandbox_changed(struct sandbox *sb, struct err *e)
 {
+	/* its row would come back, and the mount would hear of it again */
+	if (sb->state == SB_DESTROYING || sb->state == SB_DESTROYED)
+		return 0;
 	sb->ctl_ms = clock_real_ms();
 	if (sb_store(sb, e) < 0)
 		return -1;

@@ -147,5 +147,23 @@ id=$(sed -n "s/^id //p" a/status)
 used=$(du -s --apparent-size -k "$DATA/sandboxes/$id/spool" | cut -f1)
 # three jobs, and the log, of 16 MiB
 [ "$used" -lt 25000 ] || fail "the spool has $used KiB"
+
+# One that makes room as its sandbox is destroyed brings nothing of it back:
+# neither its name nor, after a restart, its row.
+mkdir b || fail mkdir
+for _ in 1 2 3 4 5; do
+	echo true >b/exec
+	read -r _ <b/wait
+done
+chmod 750 b/jobs/1 || fail chmod
+echo 'sleep 99' >b/exec
+wait_for 5 test -d b/jobs/6
+rmdir b || fail rmdir
+[ ! -e b ] || fail "b is there again"
 cd / || exit 1
+stop_sbxfs
+stop_sbxd USR1
+run_sbxd
+eq "after a restart" "$(http GET /sandboxes | json 'x[0]["name"], len(x)')" \
+    '["a", 1]'
 exit 0
