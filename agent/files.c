@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
+#include "agent/btime.h"
 #include "agent/path.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
@@ -379,6 +380,7 @@ fs_open(struct call *c, void *args)
 		return r;
 	}
 	json_put_int(&c->out, "h", number);
+	json_put_int(&c->out, "btime_ns", btime_ns(h->fd));
 	put_stat(&c->out, &st);
 	if (h->parent >= 0)
 		json_put_bool(&c->out, "replaces", h->replaces);

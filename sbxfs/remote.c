@@ -315,7 +315,7 @@ opened(struct rcall *k, const struct reply *r)
 			reply_err(k->req, error);
 		return;
 	}
-	f = rfile_new(k, k->n, h);
+	f = rfile_new(k, r, k->n);
 	f->st = st;
 	rjust_said(k, &f->stat_said);
 	out.fh = (uint64_t)(uintptr_t)f;
@@ -364,7 +364,7 @@ created(struct rcall *k, const struct reply *r)
 		return;
 	}
 	n = fs_node_for(k->s, k->n, k->name, &st);
-	f = rfile_new(k, n, h);
+	f = rfile_new(k, r, n);
 	fi.fh = (uint64_t)(uintptr_t)f;
 	rentry_fill(k->s, n, &st, &e);
 	node_looked_up(n);

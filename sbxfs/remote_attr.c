@@ -249,6 +249,12 @@ ropen_take(
 	return 0;
 }
 
+static int64_t
+made_ns(const struct reply *r)
+{
+	return json_integer_value(json_object_get(r->result, "btime_ns"));
+}
+
 struct rfile *
 rfile_empty(struct node *n)
 {
@@ -261,14 +267,15 @@ rfile_empty(struct node *n)
 }
 
 struct rfile *
-rfile_new(const struct rcall *k, struct node *n, int64_t h)
+rfile_new(const struct rcall *k, const struct reply *r, struct node *n)
 {
 	struct rfile *f = rfile_empty(n);
 
 	f->rc = k->rc;
 	f->rc->opened++;
 	f->flags = k->flags & ~(O_CREAT | O_EXCL | O_TRUNC);
-	f->h = h;
+	f->h = json_integer_value(json_object_get(r->result, "h"));
+	f->made_ns = made_ns(r);
 	f->lost = client_lost(f->rc->c);
 	return f;
 }
@@ -320,7 +327,8 @@ rfile_reopened(const struct rcall *k, const struct reply *r)
 	int64_t h = -1;
 	int error = ropen_take(k, r, &h, &st);
 
-	if (error == 0 && S_ISREG(st.st_mode) && fs_same_file(k->n, &st) < 0)
+	if (error == 0 && S_ISREG(st.st_mode) &&
+	    (fs_same_file(k->n, &st) < 0 || made_ns(r) != f->made_ns))
 		error = ESTALE;
 	if (error == 0 && !rfile_is_open(f)) {
 		f->h = h;

@@ -176,7 +176,7 @@ opened(struct rcall *k, const struct reply *r)
 			rconn_close(k->rc, json_integer_value(h));
 			return;
 		}
-		f = rfile_new(k, k->n, json_integer_value(h));
+		f = rfile_new(k, r, k->n);
 		fi.fh = (uint64_t)(uintptr_t)f;
 		if (fuse_reply_open(k->req, &fi) != 0)
 			rfile_unref(k->s, f);

@@ -48,6 +48,7 @@ struct rfile {
 	int flags;	  /* of open(2), with which it is opened again */
 	unsigned lost;	  /* client_lost of h's connection */
 	int64_t h;
+	int64_t made_ns; /* its number may be another's later; 0: not known */
 	struct rlist *list; /* of a directory that was read */
 	struct stat st;	    /* as it was opened */
 	struct rjust stat_said;
@@ -147,8 +148,10 @@ void ropen_put(json_t *params, int flags);
 int ropen_take(
     const struct rcall *k, const struct reply *r, int64_t *h, struct stat *st);
 
-/* One that k has opened; rfile_empty: of a directory that is shown empty. */
-struct rfile *rfile_new(const struct rcall *k, struct node *n, int64_t h);
+/* One that k has opened, as r says; rfile_empty: of a directory that is shown
+ * empty. */
+struct rfile *rfile_new(
+    const struct rcall *k, const struct reply *r, struct node *n);
 struct rfile *rfile_empty(struct node *n);
 struct rfile *rfile_ref(struct rfile *f);
 void rfile_unref(struct sbxfs *s, struct rfile *f);

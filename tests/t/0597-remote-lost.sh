@@ -19,7 +19,8 @@ run_sbxd
 URL=http://127.0.0.1:$port
 wait_for 5 test -e "$W/count"
 start_sbxfs
-mkdir "$M/w" || fail mkdir
+# on a disk the number of a removed file is the next one's
+echo "create w storage=0" >"$M/ctl" || fail create
 mkdir "$M/w/fs/root/d"
 /usr/bin/python3 "$TOP/tests/t/remote_follow.py" "$M/w" $pid ||
     fail "remote_follow.py"

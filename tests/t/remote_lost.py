@@ -142,7 +142,21 @@ g = os.open(root + 'g', os.O_RDONLY)
 cut()
 inside('rm /root/g')
 fails(errno.ESTALE, os.pread, g, 1, 0)
-for fd in r, w, a, n, g:
+# another file is another, by whatever number
+make('h', b'old')
+h, number = os.open(root + 'h', os.O_RDONLY), os.stat(root + 'h').st_ino
+cut()
+
+
+def renewed():
+    inside('rm /root/h; echo new >/root/h')
+    return os.stat(root + 'h').st_ino == number
+
+
+wait_for(renewed)
+fails(errno.ESTALE, os.pread, h, 9, 0)
+assert open(root + 'h').read() == 'new\n'
+for fd in r, w, a, n, g, h:
     os.close(fd)
 os.unlink(root + 'new')
 
