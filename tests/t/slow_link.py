@@ -3,7 +3,7 @@ gets a byte for each piece that goes there.
 
     slow_link.py PORT TO_PORT MILLISECONDS FILE
 
-SIGUSR1 cuts all connections; after SIGUSR2 nothing comes back any more, until
+SIGUSR1 cuts all connections, and then FILE gets an x; after SIGUSR2 nothing comes back any more, until
 then.
 """
 import asyncio
@@ -14,11 +14,12 @@ writers = set()
 mute = False
 
 
-def cut():
+def cut(count):
     global mute
     mute = False
     for writer in writers:
         writer.transport.abort()
+    count.write(b'x')
 
 
 def hush():
@@ -64,7 +65,7 @@ async def main(port, to_port, ms, count):
         writers.difference_update(ends)
     server = await asyncio.start_server(accepted, '127.0.0.1', port)
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGUSR1, cut)
+    loop.add_signal_handler(signal.SIGUSR1, cut, count)
     loop.add_signal_handler(signal.SIGUSR2, hush)
     async with server:
         await server.serve_forever()
