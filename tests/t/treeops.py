@@ -1121,6 +1121,7 @@ class Client:
             self.boxes[name] = Box(name)
         for b in self.boxes.values():
             self.learn(b)
+            b.exits = {} # one that was not begun has its number no more
 
     def run(self):
         if self.uid:
