@@ -331,7 +331,10 @@ exec_write(fuse_req_t req, struct handle *h, const char *p, size_t n)
 	struct conv *v = (struct conv *)h;
 	int error;
 
-	if ((error = check_up(h->node)) == 0 && v->session)
+	/* The close could not say that nobody takes it. */
+	if ((error = node_check(req, h->node)) == 0)
+		error = check_up(h->node);
+	if (error == 0 && v->session)
 		error = next_command(v);
 	if (error == 0 && v->refused == 0 &&
 	    (v->refused = script_add(&v->script, p, n)) != 0)

@@ -47,6 +47,17 @@ exec 7>&-
 wait_for 15 eval '[ ! -d "$held" ]'
 exec 5<&- 6>&-
 
+# While there is none, nobody is told that a script was taken.
+exec 5>a/exec
+broker=$(role 'sbxd: broker') old=$(front)
+kill -STOP "$broker"
+kill -KILL "$old"
+wait_for 5 eval '! cat status >/dev/null 2>&1'
+has "a script" "$( (echo 'echo lost' >&5) 2>&1)" "Input/output error"
+kill -CONT "$broker"
+exec 5>&-
+wait_for 20 back
+
 # The server is killed: readers fail at once, the mount goes, sandboxes stay.
 server=$(role 'sbxfs: server')
 echo 'sleep 3; echo still' >a/exec
