@@ -84,7 +84,7 @@ echo 'seq 1000000' >"$M/b/exec"
 cat "$M/b/exec" >/dev/null
 readers=()
 for _ in 1 2 3; do
-	(while :; do dd if="$M/b/log" bs=1M; done >/dev/null 2>&1) &
+	(while dd if="$M/b/log" bs=1M; do :; done >/dev/null 2>&1) &
 	readers+=($!)
 done
 check "a name that was" /usr/bin/python3 - "$SOCK" "$M" <<'P'

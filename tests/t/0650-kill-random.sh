@@ -47,7 +47,7 @@ both_up() {
 	healthy && cat "$M/status" >/dev/null 2>&1
 }
 kill_one() {
-	local pid=
+	local pid= old
 
 	case $1 in
 	broker)
@@ -60,7 +60,9 @@ kill_one() {
 		;;
 	*)
 		pid=$(role "sbxd: $1")
-		[ -z "$pid" ] || kill -KILL "$pid"
+		old=$(role "sbxd: front")
+		# A front whose worker died answers until it has seen it.
+		[ -z "$pid" ] || { kill -KILL "$pid" && wait_for 30 gone "$old"; }
 		;;
 	esac
 	wait_for 30 both_up

@@ -179,10 +179,10 @@ wait_for 20 ports_again
 eq "reached again" "$(client "$used" ask hello)" "hello from 7000"
 
 # Use keeps one that would be idle; and nothing is left of any of it.
-echo 'kill $(cat pid); python3 ports_server.py 7000 >/dev/null &' \
-    >"$M/web/exec"
+echo 'p=$(cat pid); kill $p; while kill -0 $p 2>/dev/null; do sleep .05; done
+    python3 ports_server.py 7000 >/dev/null &' >"$M/web/exec"
 cat "$M/web/wait" >/dev/null
-wait_for 10 serves 'expose 7000'
+wait_for 10 eval '[ "$(client "$used" ask hello 2>&1)" = "hello from 7000" ]'
 before=$(front_fds)
 rm -f "$W/held"
 /usr/bin/python3 "$TOP/tests/t/ports_client.py" "$used" hold 1 >"$W/held" &
