@@ -47,7 +47,7 @@ both_up() {
 	healthy && cat "$M/status" >/dev/null 2>&1
 }
 kill_one() {
-	local pid= old
+	local pid='' old
 
 	case $1 in
 	broker)
