@@ -572,6 +572,7 @@ static void
 op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node *n = node_of(req, ino);
+	struct sbxfs *s = req_fs(req);
 	struct fs_file *f;
 	int r;
 
@@ -582,14 +583,14 @@ op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (node_stale(n) != 0)
 		r = -ENOENT;
 	else
-		r = fs_opendir(req_fs(req), n, &f);
+		r = fs_opendir(s, n, &f);
 	if (r < 0) {
 		reply_err(req, -r);
 		return;
 	}
 	fi->fh = (uint64_t)(uintptr_t)f;
 	if (fuse_reply_open(req, fi) != 0)
-		fs_close(req_fs(req), f);
+		fs_close(s, f);
 }
 
 static void

@@ -585,6 +585,7 @@ static void
 op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node *n = node_of(req, ino);
+	struct sbxfs *s = req_fs(req);
 	struct rfile *f;
 
 	if (!fs_has(n)) {
@@ -597,7 +598,7 @@ op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		f = rfile_empty(n);
 		fi->fh = (uint64_t)(uintptr_t)f;
 		if (fuse_reply_open(req, fi) != 0)
-			rfile_unref(req_fs(req), f);
+			rfile_unref(s, f);
 	}
 }
 
