@@ -24,6 +24,9 @@ echo "create w storage=0" >"$M/ctl" || fail create
 mkdir "$M/w/fs/root/d"
 /usr/bin/python3 "$TOP/tests/t/remote_follow.py" "$M/w" $pid ||
     fail "remote_follow.py"
+# Its last cut may last a moment; remote_lost.py looks for the file.
+wait_for 20 eval '{ cat "$M/w/status" && : >"$M/w/fs/root/there"; } \
+    >/dev/null 2>&1'
 coproc /usr/bin/python3 "$TOP/tests/t/remote_lost.py" "$M/w" \
     "$(sed -n 's/^id //p' "$M/w/status")" "$SOCK" $pid "${link[@]}"
 # shellcheck disable=SC2153 # coproc's

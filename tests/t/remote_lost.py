@@ -83,8 +83,6 @@ def fails(number, what, *args):
         raise AssertionError('%s: %r' % (what, got))
 
 
-open(root + 'there', 'w').close()
-
 # Nothing under way: each call is the first to find it lost.
 make('f', b'0123456789')
 r = os.open(root + 'f', os.O_RDONLY)
